@@ -1,0 +1,1 @@
+"""Generated protobuf messages; `nox -s protos` writes them from `proto/`."""
