@@ -11,7 +11,7 @@ from blindai_async.server.platform import storage
 from blindai_async.server.platform.blueprint import Blueprint, Lifetimes, sound_blueprint
 from blindai_async.server.platform.changes import changed
 from blindai_async.server.platform.collateral import Collateral, Evidence, overridden
-from blindai_async.server.platform.identity import PlatformIdentity
+from blindai_async.server.platform.identity import PlatformIdentity, random_measurement
 from blindai_async.server.platform.policy import policy_toml
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EmulatedPlatform:
             raise ValueError("the identity names the enclave: leave mr_enclave out")
         if identity is None:
             identity = PlatformIdentity(
-                **({} if mr_enclave is None else {"mr_enclave": mr_enclave})
+                mr_enclave=random_measurement() if mr_enclave is None else mr_enclave
             )
         now = datetime.now(UTC) if now is None else now
         if now.tzinfo is None:
@@ -157,8 +157,7 @@ class EmulatedPlatform:
             ValueError: there is nothing at a path, or that value is there already.
         """
         other = self.__class__.__new__(self.__class__)
-        other.__dict__.update(self.__dict__)
-        other._blueprint = changed(self._blueprint, changes)  # noqa: SLF001 - our own class
+        other.__dict__.update(self.__dict__, _blueprint=changed(self._blueprint, changes))
         return other
 
     def save(self, directory: str | os.PathLike[str]) -> Path:

@@ -41,7 +41,8 @@ class PlatformKeys:
     attestation: PrivateKey = field(default_factory=new_key)
 
 
-def _random_measurement() -> bytes:
+def random_measurement() -> bytes:
+    """Make up a measurement: 32 random bytes."""
     return secrets.token_bytes(32)
 
 
@@ -61,8 +62,8 @@ class PlatformIdentity:
     """
 
     keys: PlatformKeys = field(default_factory=PlatformKeys, repr=False)
-    mr_enclave: bytes = field(default_factory=_random_measurement)
-    mr_signer: bytes = field(default_factory=_random_measurement)
+    mr_enclave: bytes = field(default_factory=random_measurement)
+    mr_signer: bytes = field(default_factory=random_measurement)
     isv_prod_id: int = 0
     isv_svn: int = 0
     pck_ca: PckCa = PckCa.PLATFORM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import textwrap
 
 __all__ = ["CERTIFICATE", "CRL", "armour"]
 
@@ -13,5 +12,6 @@ CRL = "X509 CRL"
 
 def armour(label: str, der: bytes) -> str:
     """Wrap bytes in PEM, 64 characters a line; whether they are DER is not looked at."""
-    lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+    text = base64.b64encode(der).decode()
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
     return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""))
