@@ -1,0 +1,68 @@
+"""What the enclave's own TLS certificate says besides its TLS key: the key that signs responses.
+
+The certificate is self-signed and proves nothing on its own. What it says holds once a quote's
+report data has been shown to be the digest of it (step 12 of the verification).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from blindai_async.attestation import der
+from blindai_async.attestation.formats import MAX_HELD_DATA_BYTES, EvidenceFormatError
+from blindai_async.attestation.x509_extensions import read_extensions
+from blindai_async.errors import AttestationError
+
+__all__ = ["ED25519_KEY_BYTES", "SIGNING_KEY_OID", "enclave_signing_key"]
+
+SIGNING_KEY_OID: Final = "1.3.6.1.3.2"
+ED25519_KEY_BYTES: Final = 32
+
+_SIGNING_KEY_OID_BYTES: Final = der.oid_bytes(SIGNING_KEY_OID)
+_EXTENSIONS_TAG: Final = 0xA3
+_MAX_TBS_FIELDS: Final = 10
+
+
+def enclave_signing_key(certificate_der: bytes) -> bytes:
+    """Read the enclave signing key out of the enclave's certificate.
+
+    Trust the key only as far as the certificate: verify the evidence that binds it first.
+
+    Args:
+        certificate_der: the enclave held data, one DER certificate and nothing after it.
+
+    Returns:
+        The raw 32 bytes of an Ed25519 public key (extension 1.3.6.1.3.2, wire-protocol.md "Two
+        ports, two trust levels").
+
+    Raises:
+        AttestationError: not a certificate, or one that names no such key, or names two.
+    """
+    try:
+        key = _find_signing_key(certificate_der)
+    except EvidenceFormatError as error:
+        raise AttestationError(f"The enclave's certificate cannot be read: {error}") from error
+    if key is None:
+        raise AttestationError(
+            f"The enclave's certificate names no signing key (extension {SIGNING_KEY_OID})"
+        )
+    if len(key) != ED25519_KEY_BYTES:
+        raise AttestationError(
+            f"The enclave's signing key has {len(key)} bytes; an Ed25519 key has "
+            f"{ED25519_KEY_BYTES}"
+        )
+    return key
+
+
+def _find_signing_key(data: bytes) -> bytes | None:
+    if len(data) > MAX_HELD_DATA_BYTES:
+        raise EvidenceFormatError(f"more than {MAX_HELD_DATA_BYTES} bytes")
+    start, end = der.expect(data, 0, len(data), der.SEQUENCE)
+    if end != len(data):
+        raise EvidenceFormatError("bytes follow the certificate")
+    start, end = der.expect(data, start, end, der.SEQUENCE)
+    for tag, _, content, stop in der.children(data, start, end, _MAX_TBS_FIELDS):
+        if tag == _EXTENSIONS_TAG:
+            found = read_extensions(data, content, stop).get(_SIGNING_KEY_OID_BYTES)
+            return None if found is None else found.value
+    return None

@@ -1,0 +1,60 @@
+"""What every parser of evidence shares: the limits that bound its work, and its one error.
+
+The evidence comes from an untrusted host. Each limit is several times what real evidence needs;
+what exceeds one is refused before it is read, so that no input costs more than a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+__all__ = [
+    "MAX_CHAIN_CHARS",
+    "MAX_CRL_CHARS",
+    "MAX_HELD_DATA_BYTES",
+    "MAX_JSON_CHARS",
+    "MAX_QUOTE_BYTES",
+    "EvidenceFormatError",
+    "excerpt",
+    "parse_timestamp",
+]
+
+MAX_QUOTE_BYTES: Final = 64 * 1024
+"""A whole quote; real ones have under 5 KB."""
+MAX_CHAIN_CHARS: Final = 32 * 1024
+"""A PEM certificate chain; real ones have under 4 KB."""
+MAX_CRL_CHARS: Final = 1024 * 1024
+"""A CRL, PEM or hex; real ones have under 4 KB, but grow with every revocation."""
+MAX_JSON_CHARS: Final = 256 * 1024
+"""TCB info or QE identity; real ones have under 20 KB."""
+MAX_HELD_DATA_BYTES: Final = 64 * 1024
+"""The enclave held data, a certificate of under 1 KB."""
+
+_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_MAX_EXCERPT_CHARS: Final = 40
+
+
+class EvidenceFormatError(ValueError):
+    """A part of the evidence is malformed; the step that read it turns this into its own error."""
+
+
+def excerpt(text: object) -> str:
+    """Quote text from outside for a message: short, and with no control characters in it."""
+    quoted = ascii(text) if not isinstance(text, str) else ascii(text[: _MAX_EXCERPT_CHARS + 1])
+    return quoted if len(quoted) <= _MAX_EXCERPT_CHARS + 2 else quoted[:_MAX_EXCERPT_CHARS] + "...'"
+
+
+def parse_timestamp(text: object) -> datetime:
+    """Parse a time of the collateral, in the one form it uses: ``2022-08-23T09:06:29Z``.
+
+    Raises:
+        EvidenceFormatError: it is not in that form, or no such time exists.
+    """
+    if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
+        raise EvidenceFormatError(f"{excerpt(text)} is not a time in the form YYYY-MM-DDThh:mm:ssZ")
+    try:
+        return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise EvidenceFormatError(f"{excerpt(text)} is not a time that exists") from error
