@@ -30,7 +30,8 @@ class EmulatedPlatform:
     `root_pem` explicitly accepts it. It protects no data: it exists to run and to test hardware
     mode where there is no SGX.
 
-    A platform never changes. Its signatures are made once and shared by all threads; only the
+    A platform never changes, so its collateral expires some day (`Lifetimes.collateral`): load it
+    again before that. Its signatures are made once and shared by all threads; only the
     signature of a quote is made each time.
 
     Args:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from blindai_async.server.platform.keys import new_key
 
 if TYPE_CHECKING:
@@ -74,3 +76,7 @@ class PlatformIdentity:
             size = len(getattr(self, name))
             if size != 32:
                 raise ValueError(f"{name} must be 32 bytes, not {size}")
+        if self.root_certificate is not None:
+            certified = x509.load_der_x509_certificate(self.root_certificate).public_key()
+            if certified != self.keys.root.public_key():
+                raise ValueError("the root certificate is of another key than the root's")

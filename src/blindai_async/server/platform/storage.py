@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import stat
@@ -65,7 +64,7 @@ def read(directory: Path) -> PlatformIdentity:
         text = file.read(_LARGEST_FILE)
     try:
         return _decode(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # The cause is not shown in the message: it could quote key material.
         raise ValueError(f"{path} does not hold a saved platform") from error
 
@@ -89,8 +88,9 @@ def _decode(saved: dict[str, object]) -> PlatformIdentity:
     if saved["format"] != _FORMAT:
         raise ValueError("unknown format")
     keys = saved["keys"]
-    if not isinstance(keys, dict):
-        raise TypeError("keys")
+    # A key that lacks must not be made up: the platform would come back as another one.
+    if not isinstance(keys, dict) or keys.keys() != {key.name for key in fields(PlatformKeys)}:
+        raise ValueError("other keys than were written")
     return PlatformIdentity(
         keys=PlatformKeys(**{name: _key_from_pem(pem) for name, pem in keys.items()}),
         mr_enclave=bytes.fromhex(str(saved["mr_enclave"])),
