@@ -1,0 +1,144 @@
+"""A tensor as it came from the wire: its bytes, and the facts needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blindai_async.errors import TensorError
+from blindai_async.tensors.dtypes import TABLE, ModelDatumType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["Tensor", "TensorInfo"]
+
+_MAX_RANK = 64  # NumPy's own limit since 2.0 (32 before); a model has a handful
+
+
+@dataclass(slots=True)
+class TensorInfo:
+    """The facts about a tensor that travel beside its bytes.
+
+    Attributes:
+        dims: its shape; ``[]`` is a scalar.
+        datum_type: its element type.
+        index: its position among the inputs or outputs.
+        index_name: its name, or "".
+    """
+
+    dims: list[int]
+    datum_type: ModelDatumType
+    index: int = 0
+    index_name: str = ""
+
+
+class Tensor:
+    """One output of a prediction.
+
+    Args:
+        info: shape, dtype, position, name.
+        bytes_data: the elements, little-endian and in C order, a Bool in one byte each. Any buffer
+            of bytes; it is kept, not copied.
+
+    Raises:
+        TensorError: the bytes are not what `info` says (a forged or truncated reply).
+    """
+
+    __slots__ = ("_data", "info")
+
+    def __init__(self, info: TensorInfo, bytes_data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(bytes_data)
+        check_byte_length(info.dims, info.datum_type, view.nbytes, f"output {info.index}")
+        self.info = info
+        self._data = view.cast("B").toreadonly() if view.nbytes else memoryview(b"")
+
+    @property
+    def bytes_data(self) -> bytes:
+        """The elements as bytes (a copy where the tensor is a view into a larger reply)."""
+        return bytes(self._data)
+
+    @property
+    def datum_type(self) -> ModelDatumType:
+        """The element type."""
+        return self.info.datum_type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape; ``()`` for a scalar."""
+        return tuple(self.info.dims)
+
+    def as_numpy(self) -> npt.NDArray[Any]:
+        """View the elements as a read-only NumPy array, without a copy.
+
+        Returns:
+            An array of `shape` and `datum_type` (little-endian). It shares the reply's memory, and
+            keeps it alive: ``.copy()`` what is kept for long from a large reply.
+        """
+        row = TABLE[self.info.datum_type]
+        return np.frombuffer(self._data, dtype=row.numpy).reshape(self.info.dims)
+
+    def as_torch(self) -> Any:
+        """Copy the elements into a new ``torch.Tensor`` of the same shape and dtype.
+
+        Raises:
+            ImportError: torch is not installed.
+            TensorError: this torch has no such dtype (unsigned ones came with torch 2.3).
+        """
+        import torch  # noqa: PLC0415 - an optional dependency, and seconds to import
+
+        name = TABLE[self.info.datum_type].name
+        if not hasattr(torch, name):
+            raise TensorError(f"torch {torch.__version__} has no dtype {name}; as_numpy() reads it")
+        return torch.from_numpy(self.as_numpy().astype(name))  # its own memory, writable
+
+    def as_flat(self) -> list[Any]:
+        """List the elements as Python numbers, in C order."""
+        flat: list[Any] = self.as_numpy().ravel().tolist()
+        return flat
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        return self.info == other.info and self._data == other._data
+
+    __hash__ = None  # type: ignore[assignment]  # `info` is mutable, and equality looks at it
+
+    def __repr__(self) -> str:
+        name = f", {self.info.index_name!r}" if self.info.index_name else ""
+        return f"Tensor({dtype_name(self.info.datum_type)}{list(self.info.dims)}{name})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tensor, (self.info, self.bytes_data)
+
+
+def dtype_name(datum_type: ModelDatumType) -> str:
+    """Name a datum type as NumPy does, for people to read."""
+    return TABLE[datum_type].name
+
+
+def check_byte_length(
+    dims: Sequence[int], datum_type: ModelDatumType, nbytes: int, where: str
+) -> None:
+    """Refuse a tensor whose bytes do not fit its shape and dtype.
+
+    A peer may declare any dims: nothing is allocated for them, they are only multiplied.
+
+    Raises:
+        TensorError: a negative dimension, too many of them, or another number of bytes.
+    """
+    if len(dims) > _MAX_RANK:
+        raise TensorError(f"{where}: {len(dims)} dimensions; at most {_MAX_RANK} can be")
+    if dims and min(dims) < 0:
+        raise TensorError(f"{where}: a negative dimension in {list(dims)}")
+    expected = prod(dims) * TABLE[datum_type].size
+    if expected != nbytes:
+        raise TensorError(
+            f"{where}: {nbytes} bytes came, "
+            f"but {dtype_name(datum_type)}{list(dims)} takes {expected}"
+        )
