@@ -10,7 +10,7 @@
     │       ├── NotAnEnclaveError            it does not lead to the hardware's root of trust
     │       ├── EnclaveHeldDataError         the quote was made for another certificate
     │       └── TcbStatusError               the platform's patch level is not accepted
-    ├── SignatureError                   a signed answer is not what was asked for, or not signed by the enclave
+    ├── SignatureError                   a signed answer is another one, or not the enclave's
     ├── ProofFormatError                 (ValueError) not a proof file, or a truncated one
     ├── HardwareModeUnsupportedError     evidence was asked of a simulation server
     ├── VersionError                     a server version this client does not speak

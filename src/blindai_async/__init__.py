@@ -1,0 +1,35 @@
+"""The asyncio-native SDK for BlindAI 0.5: confidential inference inside attested SGX enclaves.
+
+::
+
+    async with blindai_async.connect("inference.example", policy="policy.toml") as conn:
+        model = await conn.upload_model("model.onnx", sign=True)
+        result = await conn.predict(model.model_id, array, sign=True)
+        result.output[0].as_numpy()
+"""
+
+from blindai_async import errors
+from blindai_async._version import __version__
+from blindai_async.connection import AsyncConnection, connect
+from blindai_async.options import Timeouts
+from blindai_async.proofs import SignedResponse
+from blindai_async.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
+from blindai_async.specs import ModelSpec, TensorSpec
+from blindai_async.tensors import ModelDatumType, Tensor, TensorInfo
+
+__all__ = [
+    "AsyncConnection",
+    "DeleteModelResponse",
+    "ModelDatumType",
+    "ModelSpec",
+    "PredictResponse",
+    "SignedResponse",
+    "Tensor",
+    "TensorInfo",
+    "TensorSpec",
+    "Timeouts",
+    "UploadModelResponse",
+    "__version__",
+    "connect",
+    "errors",
+]

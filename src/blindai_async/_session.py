@@ -1,0 +1,162 @@
+"""One enclave behind one pinned channel: requests in, verified responses out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async.errors import ProofFormatError, TransportError
+from blindai_async.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
+from blindai_async.tensors.codec import request_frames
+from blindai_async.tensors.protobuf import varint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from typing import NoReturn
+
+    from blindai_async._handshake import Enclave
+    from blindai_async._transport.exchange import AttestedPort
+    from blindai_async._transport.model_source import ModelSource
+    from blindai_async.specs import ClientInfo, ModelSpec, TensorSpec
+    from blindai_async.tensors.codec import OutgoingTensor
+
+__all__ = ["EnclaveSession"]
+
+# Verifying a signature hashes all that is signed; from here on it is done off the event loop.
+_LARGE_REPLY = 1 << 20
+
+
+class EnclaveSession:
+    """Speaks to one enclave until its channel is closed.
+
+    Args:
+        enclave: who it is.
+        port: the channel pinned to it.
+        client_info: goes with every request.
+        chunk_size: bytes of model or tensor a message.
+    """
+
+    def __init__(
+        self, enclave: Enclave, port: AttestedPort, client_info: ClientInfo, chunk_size: int
+    ) -> None:
+        self.enclave = enclave
+        self._port = port
+        self._client_info = pb.ClientInfo(**client_info.model_dump())
+        self._chunk_size = chunk_size
+
+    async def predict(
+        self, model_id: str, tensors: Sequence[OutgoingTensor], *, sign: bool, timeout: float
+    ) -> PredictResponse:
+        """Run a model on tensors; nothing unchecked is returned.
+
+        Raises:
+            TransportError: no proper answer came.
+            SignatureError: `sign`, and the answer is not this enclave's to this question.
+        """
+        request = pb.RunModelRequest(sign=sign, client_info=self._client_info, model_id=model_id)
+        digest = hashlib.sha256() if sign else None
+        frames = request_frames(tensors, request.SerializeToString(), self._chunk_size, digest)
+        reply = await self._port.run_model(frames, timeout)
+
+        def read() -> PredictResponse:
+            return PredictResponse.from_reply(
+                reply,
+                model_id=model_id,
+                attestation=self.enclave.evidence,
+                enclave_signing_key=self.enclave.signing_key,
+                input_hash=None if digest is None else digest.digest(),
+            )
+
+        try:
+            if sign and len(reply) > _LARGE_REPLY:
+                return await to_thread.run_sync(read)
+            return read()
+        except ProofFormatError as error:
+            _refuse("predict", error)
+
+    async def upload_model(
+        self,
+        source: ModelSource,
+        spec: ModelSpec,
+        *,
+        model_id: str | None,
+        sign: bool,
+        save_model: bool,
+        on_progress: Callable[[int, int], object] | None,
+        timeout: float,
+    ) -> UploadModelResponse:
+        """Send a model; nothing unchecked is returned.
+
+        Raises:
+            TransportError: no proper answer came.
+            SignatureError: `sign`, and the answer is not this enclave's about this model.
+        """
+        request = pb.SendModelRequest(
+            length=source.size,
+            sign=sign,
+            client_info=self._client_info,
+            model_name=source.name,
+            save_model=save_model,
+            model_id=model_id or "",
+        )
+        frames = self._model_frames(source, spec, request, on_progress)
+        reply = await self._port.send_model(frames, timeout)
+        try:
+            return UploadModelResponse.from_reply(
+                reply,
+                attestation=self.enclave.evidence,
+                enclave_signing_key=self.enclave.signing_key,
+                model_hash=source.sha256() if sign else None,
+            )
+        except ProofFormatError as error:
+            _refuse("upload_model", error)
+
+    async def _model_frames(
+        self,
+        source: ModelSource,
+        spec: ModelSpec,
+        request: pb.SendModelRequest,
+        on_progress: Callable[[int, int], object] | None,
+    ) -> AsyncIterator[bytes]:
+        """Serialized `SendModelRequest` messages: the facts in each, the tensors' in the first."""
+        repeated = request.SerializeToString()
+        facts = pb.SendModelRequest(
+            tensor_inputs=_tensor_infos(spec.inputs), tensor_outputs=_tensor_infos(spec.outputs)
+        ).SerializeToString()
+        sent = 0
+        async for block in source.blocks():
+            for start in range(0, block.nbytes, self._chunk_size):
+                chunk = block[start : start + self._chunk_size]
+                yield b"".join((b"\x0a", varint(chunk.nbytes), chunk, facts, repeated))
+                facts = b""
+                sent += chunk.nbytes
+                if on_progress is not None:
+                    on_progress(sent, source.size)
+
+    async def delete_model(self, model_id: str, *, timeout: float) -> DeleteModelResponse:
+        """Delete a model.
+
+        Raises:
+            TransportError: no proper answer came.
+        """
+        request = pb.DeleteModelRequest(model_id=model_id)
+        await self._port.delete_model(request.SerializeToString(), timeout)
+        return DeleteModelResponse()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Close the channel; calls in flight get `grace` seconds, then are cancelled."""
+        await self._port.channel.close(grace)
+
+
+def _tensor_infos(specs: Sequence[TensorSpec]) -> list[pb.TensorInfo]:
+    return [
+        pb.TensorInfo(dims=spec.dims, datum_type=int(spec.dtype), index=index, index_name=spec.name)  # type: ignore[arg-type]  # the stub wants its own enum; any int is one on the wire
+        for index, spec in enumerate(specs)
+    ]
+
+
+def _refuse(call: str, error: ProofFormatError) -> NoReturn:
+    raise TransportError(f"{call}: the server's reply was refused: {error}") from error

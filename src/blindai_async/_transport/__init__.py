@@ -1,0 +1,1 @@
+"""How bytes reach a server and come back: channels, calls, deadlines, and gRPC's errors mapped."""

@@ -1,0 +1,92 @@
+"""gRPC channels: made here and nowhere else, always TLS, always under one root."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from blindai_async.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpc.aio import Channel, ClientInterceptor
+
+    from blindai_async._transport.deadline import Deadline
+
+__all__ = ["MAX_UNTRUSTED_REPLY", "ChannelLimits", "open_channel", "wait_until_ready"]
+
+# Evidence takes some 25 KB; whoever answers on the untrusted port may send more only in vain.
+MAX_UNTRUSTED_REPLY = 4 << 20
+
+
+class ChannelLimits(BaseModel):
+    """What a channel may carry, and when its peer counts as dead.
+
+    Attributes:
+        max_reply_bytes: the largest message that is received.
+        keepalive_time: seconds without a sign of life after which the peer is pinged.
+        keepalive_timeout: seconds that it has to answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_reply_bytes: PositiveInt
+    keepalive_time: float = 15.0
+    keepalive_timeout: float = 10.0
+
+
+def open_channel(
+    target: str,
+    *,
+    root_pem: bytes,
+    server_name: str,
+    limits: ChannelLimits,
+    interceptors: Sequence[ClientInterceptor] = (),
+) -> Channel:
+    """Make a channel whose peer has to show the certificate `root_pem`, or one issued by it.
+
+    No I/O: gRPC connects with the first call. To be called inside the running loop.
+    """
+    options: list[tuple[str, int | str]] = [
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.max_receive_message_length", limits.max_reply_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", int(limits.keepalive_time * 1000)),
+        ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
+        # gRPC shares connections between channels with equal settings. Ours are pinned, each to its
+        # own peer and life: closing one must close it.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),  # it silently stops for large requests; the SDK retries
+    ]
+    return grpc.aio.secure_channel(
+        target,
+        grpc.ssl_channel_credentials(root_certificates=root_pem),
+        options=options,
+        interceptors=list(interceptors) or None,
+    )
+
+
+async def wait_until_ready(channel: Channel, target: str, deadline: Deadline) -> None:
+    """Connect the channel: TCP, and TLS with the pinned certificate. No call is made.
+
+    Raises:
+        TransportError: nobody answers, or somebody with another certificate.
+        DeadlineExceededError: not in time.
+    """
+    ready, failed = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            while (state := channel.get_state(try_to_connect=True)) is not ready:
+                if state is failed:
+                    raise TransportError(
+                        f"no connection to the attested port {target}: nobody answers there, or "
+                        "not the enclave whose certificate was given",
+                        code="UNAVAILABLE",
+                    )
+                await channel.wait_for_state_change(state)
+    except TimeoutError:
+        raise deadline.exceeded() from None

@@ -1,0 +1,97 @@
+"""A model on its way out: read in blocks off the loop, hashed as it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from anyio import to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["ModelSource", "open_model"]
+
+# Read and hashed in one visit to a worker thread: long enough to be worth the visit, short enough
+# that memory stays flat.
+_BLOCK = 2 << 20
+
+
+class ModelSource:
+    """A model being read.
+
+    Attributes:
+        name: its file's name, or "".
+        size: its length in bytes.
+    """
+
+    def __init__(self, stream: BinaryIO | None, content: memoryview, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        self._stream = stream
+        self._content = content
+        self._digest = hashlib.sha256()
+
+    async def blocks(self) -> AsyncIterator[memoryview]:
+        """Read the model once, block by block.
+
+        Raises:
+            OSError: the file cannot be read, or is not as long as it was when it was opened.
+        """
+        done = 0
+        while block := await to_thread.run_sync(self._next_block, done):
+            done += block.nbytes
+            yield block
+        if done != self.size:
+            raise OSError(f"{self.name} changed while it was sent: {done} bytes, not {self.size}")
+
+    def _next_block(self, start: int) -> memoryview:
+        if self._stream is None:
+            block = self._content[start : start + _BLOCK]
+        else:
+            # One byte over the size shows a file that grew; what is sent is never longer.
+            block = memoryview(self._stream.read(min(_BLOCK, self.size + 1 - start)))
+            if start + block.nbytes > self.size:
+                raise OSError(f"{self.name} grew while it was sent")
+        self._digest.update(block)
+        return block
+
+    def sha256(self) -> bytes:
+        """The digest of what has been read so far."""
+        return self._digest.digest()
+
+
+@asynccontextmanager
+async def open_model(
+    model: str | os.PathLike[str] | bytes | bytearray | memoryview,
+) -> AsyncIterator[ModelSource]:
+    """Open a model, from its path or its bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty.
+        TypeError: neither a path nor bytes.
+    """
+    if isinstance(model, bytes | bytearray | memoryview):
+        content = memoryview(model).cast("B")
+        yield _checked(ModelSource(None, content, "", content.nbytes))
+        return
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is a {type(model).__name__}; pass a path or the model's bytes")
+    path = Path(model)
+    stream = await to_thread.run_sync(path.open, "rb")
+    try:
+        yield _checked(
+            ModelSource(stream, memoryview(b""), path.name, os.fstat(stream.fileno()).st_size)
+        )
+    finally:
+        stream.close()
+
+
+def _checked(source: ModelSource) -> ModelSource:
+    if source.size == 0:
+        raise ValueError(f"the model {source.name or 'given as bytes'} is empty")
+    return source

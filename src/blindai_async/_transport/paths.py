@@ -1,0 +1,21 @@
+"""The paths of the calls: part of the wire, unlike the package names of our messages."""
+
+__all__ = [
+    "DELETE_MODEL",
+    "GET_CERTIFICATE",
+    "GET_ENCLAVE",
+    "GET_EVIDENCE",
+    "GET_SERVER_INFO",
+    "RUN_MODEL",
+    "SEND_MODEL",
+]
+
+GET_CERTIFICATE = "/untrusted.Attestation/GetCertificate"
+GET_EVIDENCE = "/untrusted.Attestation/GetSgxQuoteWithCollateral"
+GET_SERVER_INFO = "/untrusted.Attestation/GetServerInfo"
+
+SEND_MODEL = "/securedexchange.Exchange/SendModel"
+RUN_MODEL = "/securedexchange.Exchange/RunModel"
+DELETE_MODEL = "/securedexchange.Exchange/DeleteModel"
+
+GET_ENCLAVE = "/LicensingService/GetEnclave"
