@@ -1,21 +1,30 @@
 """Verification of SGX evidence: pure functions of bytes, a root of trust and a time.
 
-Nothing here does I/O, reads a clock of its own, or knows of gRPC: what it judges, it is handed.
-Data flows one way: bytes -> parsed -> verified -> used.
+Nothing here does I/O beyond reading a file that the caller names, and nothing knows of gRPC: what
+is judged, is handed in. Data flows one way: bytes -> parsed -> verified -> used.
+
+`verify_dcap_attestation` proves what an enclave is; `verify_claims` judges whether it is the one
+that a `Policy` demands; `AttestationCache` remembers what was proven.
 """
 
 from __future__ import annotations
 
+from blindai_async.attestation.acceptance import verify_claims
+from blindai_async.attestation.cache import SHARED_CACHE, AttestationCache, CacheStats
 from blindai_async.attestation.claims import DcapClaims, Outcome, StepReport
 from blindai_async.attestation.enclave_certificate import enclave_signing_key
 from blindai_async.attestation.evidence import SgxCollateral, SgxEvidence
 from blindai_async.attestation.policy import BUILT_IN_POLICY, Policy
 from blindai_async.attestation.tcb import TcbStatus
 from blindai_async.attestation.trust_root import INTEL_SGX_ROOT, TrustRoot
+from blindai_async.attestation.verify import verify_dcap_attestation
 
 __all__ = [
     "BUILT_IN_POLICY",
     "INTEL_SGX_ROOT",
+    "SHARED_CACHE",
+    "AttestationCache",
+    "CacheStats",
     "DcapClaims",
     "Outcome",
     "Policy",
@@ -25,4 +34,6 @@ __all__ = [
     "TcbStatus",
     "TrustRoot",
     "enclave_signing_key",
+    "verify_claims",
+    "verify_dcap_attestation",
 ]

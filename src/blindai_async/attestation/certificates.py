@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from blindai_async.attestation import der
-from blindai_async.attestation.formats import MAX_CHAIN_CHARS, EvidenceFormatError
+from blindai_async.attestation.formats import MAX_CHAIN_CHARS, EvidenceError
 from blindai_async.attestation.pem import CERTIFICATE, read_pem
 from blindai_async.attestation.x509_extensions import Extension, read_extensions
 
@@ -71,9 +71,9 @@ _MAX_PATH_LENGTH: Final = 255
 _ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Certificate:
-    """One certificate, read but not yet verified.
+    """One certificate, read but not yet verified. Two are equal only where they are one object.
 
     Attributes:
         der: the whole certificate.
@@ -142,7 +142,7 @@ def parse_certificate(data: bytes) -> Certificate:
     """Read one certificate of the SGX profile from its DER bytes; verify nothing.
 
     Raises:
-        EvidenceFormatError: it is malformed, or not of the profile.
+        EvidenceError: it is malformed, or not of the profile.
     """
     signed_part, signature = split_signed(data)
     content = _read_signed_part(signed_part)
@@ -151,7 +151,7 @@ def parse_certificate(data: bytes) -> Certificate:
         key = parsed.public_key()
         not_before, not_after = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
-        raise EvidenceFormatError("a certificate cannot be read") from error
+        raise EvidenceError("a certificate cannot be read") from error
     is_ca, path_length = _basic_constraints(content.extensions)
     sgx = content.extensions.get(SGX_EXTENSION)
     return Certificate(
@@ -178,42 +178,42 @@ def split_signed(data: bytes) -> tuple[bytes, bytes]:
     """Split a signed X.509 structure (a certificate or a CRL) into signed part and signature.
 
     Raises:
-        EvidenceFormatError: it is something else, or not signed with ECDSA-SHA256.
+        EvidenceError: it is something else, or not signed with ECDSA-SHA256.
     """
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if end != len(data):
-        raise EvidenceFormatError("bytes follow a certificate or CRL")
+        raise EvidenceError("bytes follow a certificate or CRL")
     _, signed_end = der.expect(data, start, end, der.SEQUENCE)
     algorithm_end = signed_end + len(ECDSA_WITH_SHA256)
     if data[signed_end:algorithm_end] != ECDSA_WITH_SHA256:
-        raise EvidenceFormatError("a certificate or CRL is not signed with ECDSA and SHA-256")
+        raise EvidenceError("a certificate or CRL is not signed with ECDSA and SHA-256")
     bits, bits_end = der.expect(data, algorithm_end, end, der.BIT_STRING)
     if bits_end != end or bits == bits_end or data[bits] != 0:
-        raise EvidenceFormatError("a signature is not a bit string of whole bytes")
+        raise EvidenceError("a signature is not a bit string of whole bytes")
     return data[start:signed_end], data[bits + 1 : bits_end]
 
 
 def _read_signed_part(data: bytes) -> _SignedPart:
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if data[start : start + len(_VERSION_3)] != _VERSION_3:
-        raise EvidenceFormatError("a certificate is not of version 3")
+        raise EvidenceError("a certificate is not of version 3")
     fields = der.children(data, start, end, _TBS_FIELDS)
     expected = (0xA0, der.INTEGER, *[der.SEQUENCE] * 5, _EXTENSIONS_TAG)
     if tuple(field[0] for field in fields) != expected:
-        raise EvidenceFormatError("a certificate does not have the fields of the profile")
+        raise EvidenceError("a certificate does not have the fields of the profile")
     _, serial, algorithm, issuer, _, subject, key, extensions = fields
     if data[algorithm[1] : algorithm[3]] != ECDSA_WITH_SHA256:
-        raise EvidenceFormatError("a certificate's two algorithms differ")
+        raise EvidenceError("a certificate's two algorithms differ")
     key_bytes = data[key[1] : key[3]]
     point = key_bytes[len(_P256_KEY_PREFIX) :]
     if not key_bytes.startswith(_P256_KEY_PREFIX) or len(point) != POINT_BYTES or point[0] != 4:
-        raise EvidenceFormatError("a certificate's key is not an uncompressed point on P-256")
+        raise EvidenceError("a certificate's key is not an uncompressed point on P-256")
     found = read_extensions(data, extensions[2], extensions[3])
     if any(extension.critical and oid not in _UNDERSTOOD for oid, extension in found.items()):
-        raise EvidenceFormatError("a certificate has a critical extension that is not understood")
+        raise EvidenceError("a certificate has a critical extension that is not understood")
     number = der.integer(data[serial[2] : serial[3]], MAX_SERIAL)
     if number == 0:
-        raise EvidenceFormatError("a certificate's serial number is zero")
+        raise EvidenceError("a certificate's serial number is zero")
     return _SignedPart(
         number, data[issuer[1] : issuer[3]], data[subject[1] : subject[3]], point, found
     )
@@ -224,24 +224,24 @@ def common_name(name: bytes) -> str:
     """Read the one common name in a DER name; the same few names return in every certificate.
 
     Raises:
-        EvidenceFormatError: there is none, or more than one.
+        EvidenceError: there is none, or more than one.
     """
     start, end = der.expect(name, 0, len(name), der.SEQUENCE)
     found = []
     for tag, _, content, stop in der.children(name, start, end, _MAX_NAME_PARTS):
         if tag != der.SET:
-            raise EvidenceFormatError("a name is malformed")
+            raise EvidenceError("a name is malformed")
         for pair_tag, _, pair, pair_end in der.children(name, content, stop, _MAX_NAME_PARTS):
             if pair_tag != der.SEQUENCE:
-                raise EvidenceFormatError("a name is malformed")
+                raise EvidenceError("a name is malformed")
             oid_start, oid_end = der.expect(name, pair, pair_end, der.OID)
             value_tag, value, value_end = der.read(name, oid_end, pair_end)
             if name[oid_start:oid_end] == _COMMON_NAME:
                 if value_tag not in _STRING_TAGS or value_end != pair_end:
-                    raise EvidenceFormatError("a common name is not a string")
+                    raise EvidenceError("a common name is not a string")
                 found.append(name[value:value_end])
     if len(found) != 1 or not found[0].isascii():
-        raise EvidenceFormatError("a name does not have exactly one common name in ASCII")
+        raise EvidenceError("a name does not have exactly one common name in ASCII")
     return found[0].decode("ascii")
 
 
@@ -252,17 +252,17 @@ def _basic_constraints(extensions: dict[bytes, Extension]) -> tuple[bool, int | 
     data = extension.value
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if end != len(data):
-        raise EvidenceFormatError("bytes follow the basic constraints")
+        raise EvidenceError("bytes follow the basic constraints")
     if start == end:
         return False, None
     flag, flag_end = der.expect(data, start, end, der.BOOLEAN)
     if data[flag:flag_end] != b"\xff":
-        raise EvidenceFormatError("the basic constraints' CA flag is not DER")
+        raise EvidenceError("the basic constraints' CA flag is not DER")
     if flag_end == end:
         return True, None
     length, length_end = der.expect(data, flag_end, end, der.INTEGER)
     if length_end != end:
-        raise EvidenceFormatError("the basic constraints have unknown fields")
+        raise EvidenceError("the basic constraints have unknown fields")
     return True, der.integer(data[length:length_end], _MAX_PATH_LENGTH)
 
 
@@ -274,5 +274,5 @@ def _key_usage(extensions: dict[bytes, Extension]) -> int | None:
     start, end = der.expect(data, 0, len(data), der.BIT_STRING)
     # One octet says how many bits are unused, then one octet of bits (two with decipherOnly).
     if end != len(data) or end - start not in (2, 3) or data[start] > 7:
-        raise EvidenceFormatError("a key usage is malformed")
+        raise EvidenceError("a key usage is malformed")
     return data[start + 1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from blindai_async.attestation.formats import EvidenceFormatError
+from blindai_async.attestation.formats import EvidenceError
 
 __all__ = [
     "BIT_STRING",
@@ -48,26 +48,26 @@ def read(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
         end: where its container ends; the element must not run over it.
 
     Raises:
-        EvidenceFormatError: there is no whole, canonically encoded element there.
+        EvidenceError: there is no whole, canonically encoded element there.
     """
     if offset + 2 > end:
-        raise EvidenceFormatError("DER: an element is cut off")
+        raise EvidenceError("DER: an element is cut off")
     tag = data[offset]
     if tag & 0x1F == 0x1F:
-        raise EvidenceFormatError("DER: multi-byte tags are not used in the SGX profile")
+        raise EvidenceError("DER: multi-byte tags are not used in the SGX profile")
     length = data[offset + 1]
     start = offset + 2
     if length >= 0x80:
         size = length - 0x80
         if not 1 <= size <= _MAX_LENGTH_BYTES or start + size > end:
-            raise EvidenceFormatError("DER: a length of this form is not allowed")
+            raise EvidenceError("DER: a length of this form is not allowed")
         length = int.from_bytes(data[start : start + size])
         if length < 0x80 or length >> 8 * (size - 1) == 0:
-            raise EvidenceFormatError("DER: a length is not in its shortest form")
+            raise EvidenceError("DER: a length is not in its shortest form")
         start += size
     stop = start + length
     if stop > end:
-        raise EvidenceFormatError("DER: an element runs over the end of its container")
+        raise EvidenceError("DER: an element runs over the end of its container")
     return tag, start, stop
 
 
@@ -75,7 +75,7 @@ def expect(data: bytes, offset: int, end: int, tag: int) -> tuple[int, int]:
     """Read the header of an element that must have this tag; where its content starts and ends."""
     found, start, stop = read(data, offset, end)
     if found != tag:
-        raise EvidenceFormatError(f"DER: tag 0x{found:02x} stands where 0x{tag:02x} belongs")
+        raise EvidenceError(f"DER: tag 0x{found:02x} stands where 0x{tag:02x} belongs")
     return start, stop
 
 
@@ -83,12 +83,12 @@ def children(data: bytes, start: int, end: int, limit: int) -> list[tuple[int, i
     """List the elements that fill ``data[start:end]``: (tag, element start, content start, end).
 
     Raises:
-        EvidenceFormatError: they are malformed, or more than `limit`.
+        EvidenceError: they are malformed, or more than `limit`.
     """
     found: list[tuple[int, int, int, int]] = []
     while start < end:
         if len(found) == limit:
-            raise EvidenceFormatError(f"DER: more than {limit} elements in one container")
+            raise EvidenceError(f"DER: more than {limit} elements in one container")
         tag, content, stop = read(data, start, end)
         found.append((tag, start, content, stop))
         start = stop
@@ -98,12 +98,12 @@ def children(data: bytes, start: int, end: int, limit: int) -> list[tuple[int, i
 def integer(content: bytes, limit: int) -> int:
     """Decode the content of an INTEGER or ENUMERATED that lies in 0..`limit`."""
     if not content or (len(content) > 1 and content[0] == 0 and content[1] < 0x80):
-        raise EvidenceFormatError("DER: an integer is not in its shortest form")
+        raise EvidenceError("DER: an integer is not in its shortest form")
     if content[0] >= 0x80:
-        raise EvidenceFormatError("DER: a negative integer")
+        raise EvidenceError("DER: a negative integer")
     value = int.from_bytes(content)
     if value > limit:
-        raise EvidenceFormatError("DER: an integer is larger than its field allows")
+        raise EvidenceError("DER: an integer is larger than its field allows")
     return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from blindai_async.attestation import der
-from blindai_async.attestation.formats import MAX_HELD_DATA_BYTES, EvidenceFormatError
+from blindai_async.attestation.formats import MAX_HELD_DATA_BYTES, EvidenceError
 from blindai_async.attestation.x509_extensions import read_extensions
 from blindai_async.errors import AttestationError
 
@@ -40,7 +40,7 @@ def enclave_signing_key(certificate_der: bytes) -> bytes:
     """
     try:
         key = _find_signing_key(certificate_der)
-    except EvidenceFormatError as error:
+    except EvidenceError as error:
         raise AttestationError(f"The enclave's certificate cannot be read: {error}") from error
     if key is None:
         raise AttestationError(
@@ -56,10 +56,10 @@ def enclave_signing_key(certificate_der: bytes) -> bytes:
 
 def _find_signing_key(data: bytes) -> bytes | None:
     if len(data) > MAX_HELD_DATA_BYTES:
-        raise EvidenceFormatError(f"more than {MAX_HELD_DATA_BYTES} bytes")
+        raise EvidenceError(f"more than {MAX_HELD_DATA_BYTES} bytes")
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if end != len(data):
-        raise EvidenceFormatError("bytes follow the certificate")
+        raise EvidenceError("bytes follow the certificate")
     start, end = der.expect(data, start, end, der.SEQUENCE)
     for tag, _, content, stop in der.children(data, start, end, _MAX_TBS_FIELDS):
         if tag == _EXTENSIONS_TAG:

@@ -16,7 +16,7 @@ __all__ = [
     "MAX_HELD_DATA_BYTES",
     "MAX_JSON_CHARS",
     "MAX_QUOTE_BYTES",
-    "EvidenceFormatError",
+    "EvidenceError",
     "excerpt",
     "parse_timestamp",
 ]
@@ -36,8 +36,12 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0
 _MAX_EXCERPT_CHARS: Final = 40
 
 
-class EvidenceFormatError(ValueError):
-    """A part of the evidence is malformed; the step that read it turns this into its own error."""
+class EvidenceError(ValueError):
+    """A part of the evidence is malformed or does not hold.
+
+    Parsers and checks raise it; it never leaves the package: the step of the verification that
+    looked at the part turns it into the step's own error.
+    """
 
 
 def excerpt(text: object) -> str:
@@ -50,11 +54,11 @@ def parse_timestamp(text: object) -> datetime:
     """Parse a time of the collateral, in the one form it uses: ``2022-08-23T09:06:29Z``.
 
     Raises:
-        EvidenceFormatError: it is not in that form, or no such time exists.
+        EvidenceError: it is not in that form, or no such time exists.
     """
     if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
-        raise EvidenceFormatError(f"{excerpt(text)} is not a time in the form YYYY-MM-DDThh:mm:ssZ")
+        raise EvidenceError(f"{excerpt(text)} is not a time in the form YYYY-MM-DDThh:mm:ssZ")
     try:
         return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
     except ValueError as error:
-        raise EvidenceFormatError(f"{excerpt(text)} is not a time that exists") from error
+        raise EvidenceError(f"{excerpt(text)} is not a time that exists") from error

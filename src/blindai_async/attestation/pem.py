@@ -7,24 +7,16 @@ the file is not what the program has read.
 from __future__ import annotations
 
 import binascii
-import re
 from typing import Final
 
-from blindai_async.attestation.formats import EvidenceFormatError
+from blindai_async.attestation.formats import EvidenceError
 
 __all__ = ["CERTIFICATE", "CRL", "read_pem"]
 
 CERTIFICATE: Final = "CERTIFICATE"
 CRL: Final = "X509 CRL"
 
-_BLANK: Final = re.compile(r"[ \t\r\n]*")
-_BLOCKS: Final = {
-    label: re.compile(
-        rf"-----BEGIN {label}-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END {label}-----[ \t\r\n]*"
-    )
-    for label in (CERTIFICATE, CRL)
-}
-_LINE_ENDS: Final = str.maketrans("", "", "\r\n")
+_WHITE_SPACE: Final = " \t\r\n"
 
 
 def read_pem(text: str, label: str, *, max_chars: int, max_blocks: int) -> list[bytes]:
@@ -37,32 +29,23 @@ def read_pem(text: str, label: str, *, max_chars: int, max_blocks: int) -> list[
         max_blocks: the most blocks there may be; there must be one.
 
     Raises:
-        EvidenceFormatError: anything else.
+        EvidenceError: anything else.
     """
     if len(text) > max_chars:
-        raise EvidenceFormatError(f"PEM: more than {max_chars} characters")
-    position = _first_block(text)
-    blocks: list[bytes] = []
-    while position < len(text):
-        block = _BLOCKS[label].match(text, position)
-        if block is None:
-            raise EvidenceFormatError(f"PEM: something else than blocks of kind {label}")
-        if len(blocks) == max_blocks:
-            raise EvidenceFormatError(f"PEM: more than {max_blocks} blocks")
-        blocks.append(_decode_base64(block[1]))
-        position = block.end()
-    if not blocks:
-        raise EvidenceFormatError(f"PEM: no block of kind {label}")
-    return blocks
+        raise EvidenceError(f"PEM: more than {max_chars} characters")
+    before, *pieces = text.split(f"-----BEGIN {label}-----", max_blocks + 1)
+    if not pieces or before.strip(_WHITE_SPACE):
+        raise EvidenceError(f"PEM: the text does not begin with a block of kind {label}")
+    if len(pieces) > max_blocks:
+        raise EvidenceError(f"PEM: more than {max_blocks} blocks")
+    return [_read_block(piece, f"-----END {label}-----") for piece in pieces]
 
 
-def _first_block(text: str) -> int:
-    blank = _BLANK.match(text)
-    return blank.end() if blank else 0
-
-
-def _decode_base64(text: str) -> bytes:
+def _read_block(piece: str, end: str) -> bytes:
+    body, found_end, after = piece.partition(end)
+    if not found_end or after.strip(_WHITE_SPACE):
+        raise EvidenceError("PEM: a block does not end, or is not alone")
     try:
-        return binascii.a2b_base64(text.translate(_LINE_ENDS), strict_mode=True)
-    except binascii.Error as error:
-        raise EvidenceFormatError("PEM: not base64") from error
+        return binascii.a2b_base64(body.replace("\r", "").replace("\n", ""), strict_mode=True)
+    except ValueError as error:  # not base64, or not even ASCII
+        raise EvidenceError("PEM: not base64") from error

@@ -7,7 +7,7 @@ from enum import Flag, StrEnum, auto
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from blindai_async.attestation.formats import EvidenceFormatError, excerpt
+from blindai_async.attestation.formats import EvidenceError, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,12 +89,12 @@ def parse_status(text: object) -> TcbStatus:
     """Read a status as the collateral spells it.
 
     Raises:
-        EvidenceFormatError: Intel has no such status for SGX.
+        EvidenceError: Intel has no such status for SGX.
     """
     for status in TcbStatus:
         if text == status.value and status is not TcbStatus.UNKNOWN:
             return status
-    raise EvidenceFormatError(f"there is no TCB status {excerpt(text)}")
+    raise EvidenceError(f"there is no TCB status {excerpt(text)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from blindai_async.attestation.certificates import (
     parse_certificate,
     split_chain,
 )
-from blindai_async.attestation.formats import EvidenceFormatError
+from blindai_async.attestation.formats import EvidenceError
 from blindai_async.errors import PolicyFormatError, UntrustedRootWarning
 
 __all__ = ["INTEL_SGX_ROOT", "TrustRoot"]
@@ -71,7 +71,7 @@ class TrustRoot:
         try:
             text = pem.decode("ascii") if isinstance(pem, bytes) else pem
             certificate = _read_root(text)
-        except (EvidenceFormatError, UnicodeDecodeError) as error:
+        except (EvidenceError, UnicodeDecodeError) as error:
             raise PolicyFormatError(
                 f"The trust root is not one self-signed CA certificate: {error}", key="trust_root"
             ) from error
@@ -89,12 +89,12 @@ class TrustRoot:
 def _read_root(pem: str) -> Certificate:
     chain = split_chain(pem)
     if len(chain) != 1:
-        raise EvidenceFormatError("there is more than one certificate")
+        raise EvidenceError("there is more than one certificate")
     certificate = parse_certificate(chain[0])
     if not certificate.is_ca or not (certificate.key_usage or 0) & KEY_CERT_SIGN:
-        raise EvidenceFormatError("it may not issue certificates")
+        raise EvidenceError("it may not issue certificates")
     if not certificate.is_signed_by(certificate):
-        raise EvidenceFormatError("it is not signed by itself")
+        raise EvidenceError("it is not signed by itself")
     return certificate
 
 

@@ -1,0 +1,151 @@
+"""A memory of verified evidence: verdicts by evidence, collateral by collateral.
+
+Only what passed is kept, and only for as long as every part of it is valid. Policies are none of
+the cache's business: they are checked against the claims each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from blindai_async.attestation.collateral_steps import verify_collateral
+from blindai_async.attestation.lru import LeastRecentlyUsed
+from blindai_async.attestation.trust_root import INTEL_SGX_ROOT, TrustRoot
+from blindai_async.attestation.validity import utc
+from blindai_async.attestation.verify import verify_with
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from blindai_async.attestation.claims import DcapClaims
+    from blindai_async.attestation.evidence import SgxCollateral
+    from blindai_async.attestation.progress import Progress, VerifiedCollateral
+
+__all__ = ["SHARED_CACHE", "AttestationCache", "CacheStats"]
+
+
+class CacheStats(NamedTuple):
+    """How a cache has served.
+
+    Attributes:
+        verdict_hits: verifications answered from identical evidence.
+        verdict_misses: verifications that passed and were kept.
+        collateral_hits: verifications that found their collateral verified already.
+        collateral_misses: collateral that was verified and kept.
+        verdicts: how many verdicts are held.
+        collaterals: how many pieces of verified collateral are held.
+    """
+
+    verdict_hits: int
+    verdict_misses: int
+    collateral_hits: int
+    collateral_misses: int
+    verdicts: int
+    collaterals: int
+
+
+class AttestationCache:
+    """Verifies evidence, and remembers what passed.
+
+    Two levels: the verdict of identical evidence, and the verified collateral (certificates,
+    revocation lists, TCB info, QE identity), so that another quote from the same platform costs
+    only its own two signatures. Both are keyed by SHA-256 digests of everything that they depend
+    on, the root of trust included. Safe to share among threads and event loops; verifications of
+    the same evidence at the same moment are made once.
+
+    Args:
+        max_verdicts: how many verdicts are kept, each of some kilobytes.
+        max_collaterals: how many pieces of verified collateral are kept.
+    """
+
+    def __init__(self, *, max_verdicts: int = 256, max_collaterals: int = 64) -> None:
+        self._verdicts: LeastRecentlyUsed[DcapClaims] = LeastRecentlyUsed(max_verdicts)
+        self._collaterals: LeastRecentlyUsed[VerifiedCollateral] = LeastRecentlyUsed(
+            max_collaterals
+        )
+
+    def verify(
+        self,
+        quote: bytes,
+        collateral: SgxCollateral,
+        enclave_held_data: bytes,
+        *,
+        trust_root: TrustRoot = INTEL_SGX_ROOT,
+        at: datetime | None = None,
+    ) -> DcapClaims:
+        """Verify evidence as `verify_dcap_attestation` does, from memory where that is the same.
+
+        Evidence that fails is verified anew each time and raises what the pure function raises.
+        """
+        moment = utc(at)
+        collateral_digest = _digest(trust_root.digest, *_parts(collateral))
+
+        def cached_collateral(
+            collateral: SgxCollateral,
+            quoted_chain: str | None,
+            trust_root: TrustRoot,
+            at: datetime,
+            progress: Progress,
+        ) -> VerifiedCollateral:
+            return self._collaterals.get(
+                # The chain within the quote is a part of what steps 2 to 6 look at.
+                _digest(
+                    collateral_digest, *([] if quoted_chain is None else [quoted_chain.encode()])
+                ),
+                usable=lambda kept: kept.valid_from <= at <= kept.valid_until,
+                compute=lambda: verify_collateral(
+                    collateral, quoted_chain, trust_root, at, progress
+                ),
+            )
+
+        return self._verdicts.get(
+            _digest(collateral_digest, quote, enclave_held_data),
+            usable=lambda kept: kept.valid_from <= moment <= kept.valid_until,
+            compute=lambda: verify_with(
+                cached_collateral, quote, collateral, enclave_held_data, trust_root, moment
+            ),
+        )
+
+    def stats(self) -> CacheStats:
+        """Tell how the cache has served until now."""
+        return CacheStats(
+            verdict_hits=self._verdicts.hits,
+            verdict_misses=self._verdicts.misses,
+            collateral_hits=self._collaterals.hits,
+            collateral_misses=self._collaterals.misses,
+            verdicts=len(self._verdicts),
+            collaterals=len(self._collaterals),
+        )
+
+    def clear(self) -> None:
+        """Forget everything, so that the next verification of any evidence is whole."""
+        self._verdicts.clear()
+        self._collaterals.clear()
+
+
+def _parts(collateral: SgxCollateral) -> list[bytes]:
+    texts = (
+        str(collateral.version),
+        collateral.pck_crl_issuer_chain,
+        collateral.root_ca_crl,
+        collateral.pck_crl,
+        collateral.tcb_info_issuer_chain,
+        collateral.tcb_info,
+        collateral.qe_identity_issuer_chain,
+        collateral.qe_identity,
+        collateral.pck_certificate,
+        collateral.pck_signing_chain,
+    )
+    # Texts that are not valid Unicode are refused later; here they need only be told apart.
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
+def _digest(*parts: bytes) -> bytes:
+    # With the lengths first, no two lists of parts make the same bytes.
+    lengths = b"".join(len(part).to_bytes(8) for part in parts)
+    return hashlib.sha256(b"".join((len(parts).to_bytes(8), lengths, *parts))).digest()
+
+
+SHARED_CACHE: Final = AttestationCache()
+"""The cache that connections use unless they are given another one."""

@@ -1,0 +1,188 @@
+"""Steps 2 to 6 of the verification: certificates, revocation lists, TCB info and QE identity.
+
+They depend on the collateral, the root of trust and the time, not on the enclave: another quote
+from the same platform need not repeat them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blindai_async.attestation.certificates import Certificate, verify_signature
+from blindai_async.attestation.chains import PCK, PCK_CAS, PLATFORM_CA, TCB_SIGNER, ChainVerifier
+from blindai_async.attestation.collateral import (
+    QeIdentity,
+    TcbInfo,
+    parse_qe_identity,
+    parse_tcb_info,
+)
+from blindai_async.attestation.crl import RevocationList, parse_crl
+from blindai_async.attestation.formats import EvidenceError
+from blindai_async.attestation.pck import PckExtension, parse_pck_extension
+from blindai_async.attestation.progress import Progress, VerifiedCollateral, step
+from blindai_async.attestation.validity import Validity
+from blindai_async.errors import NotAnEnclaveError, QuoteValidationError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from blindai_async.attestation.evidence import SgxCollateral
+    from blindai_async.attestation.trust_root import TrustRoot
+
+__all__ = ["verify_collateral"]
+
+
+def verify_collateral(
+    collateral: SgxCollateral,
+    quoted_chain: str | None,
+    trust_root: TrustRoot,
+    at: datetime,
+    progress: Progress,
+) -> VerifiedCollateral:
+    """Take steps 2 to 6.
+
+    Args:
+        collateral: what came with the quote.
+        quoted_chain: the PCK chain that the quote itself carries.
+        trust_root: whom the user trusts.
+        at: the time to judge at, aware.
+        progress: gets what each step found.
+
+    Raises:
+        QuoteValidationError: a step failed, in the class that sgx-dcap.md names ("Failures").
+    """
+    validity = Validity(at)
+    chains = ChainVerifier(trust_root, validity)
+    details = progress.details
+    with step(2, NotAnEnclaveError):
+        chain = _step_2_root(collateral, quoted_chain, chains)
+        details.append(f"{trust_root.name}")
+    with step(3, NotAnEnclaveError):
+        pck, ca, root, platform = _step_3_pck_chain(chain, quoted_chain, chains)
+        progress.platform = platform
+        details.append(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
+    with step(4, NotAnEnclaveError):
+        root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
+        details.append("the platform is not revoked")
+    with step(5):
+        signer, tcb_info = _step_5_tcb_info(collateral, root_crl, platform, chains, validity)
+        details.append(f"version {tcb_info.version}, issued {tcb_info.issue_date:%Y-%m-%d}")
+    with step(6):
+        identity = _step_6_qe_identity(collateral, root_crl, signer, chains, validity)
+        details.append(f"issued {identity.issue_date:%Y-%m-%d}")
+    return VerifiedCollateral(
+        pck=pck,
+        platform=platform,
+        tcb_info=tcb_info,
+        qe_identity=identity,
+        valid_from=validity.valid_from,
+        valid_until=validity.valid_until,
+        details=tuple(details[1:]),
+    )
+
+
+def _step_2_root(
+    collateral: SgxCollateral, quoted_chain: str | None, chains: ChainVerifier
+) -> list[bytes]:
+    """Step 2: the PCK chain ends in the trusted root, which verifies itself."""
+    certificate, signing_chain = collateral.pck_certificate, collateral.pck_signing_chain
+    if bool(certificate) != bool(signing_chain):
+        raise EvidenceError("the collateral has only a part of the PCK chain")
+    if certificate:
+        chain = chains.split(certificate) + chains.split(signing_chain)
+    elif quoted_chain is not None:
+        chain = chains.split(quoted_chain)
+    else:
+        raise EvidenceError("there is no PCK chain, neither in the collateral nor in the quote")
+    chains.verify_root(chains.read(chain[-1]))
+    return chain
+
+
+def _step_3_pck_chain(
+    chain: list[bytes], quoted_chain: str | None, chains: ChainVerifier
+) -> tuple[Certificate, Certificate, Certificate, PckExtension]:
+    """Step 3: leaf, platform or processor CA and root are sound; the leaf names its platform."""
+    # Two chains that differ would leave it to each reader which platform the quote is from.
+    if quoted_chain is not None and chains.split(quoted_chain) != chain:
+        raise EvidenceError("the quote and the collateral have different PCK chains")
+    certificates = [chains.read(certificate) for certificate in chain]
+    chains.verify_chain(certificates, {PCK}, PCK_CAS)
+    pck, ca, root = certificates
+    if pck.sgx_extension is None:
+        raise EvidenceError("the PCK certificate has no SGX extension")
+    extension = parse_pck_extension(pck.sgx_extension, of_platform_ca=ca.name == PLATFORM_CA)
+    return pck, ca, root, extension
+
+
+def _step_4_revocation(
+    collateral: SgxCollateral,
+    pck: Certificate,
+    ca: Certificate,
+    root: Certificate,
+    chains: ChainVerifier,
+) -> RevocationList:
+    """Step 4: both revocation lists are signed and current, and name neither PCK nor CA.
+
+    The root's list is returned for the TCB signers: see `_read_signer`.
+    """
+    issuer_chain = chains.read_chain(collateral.pck_crl_issuer_chain)
+    chains.verify_chain(issuer_chain, PCK_CAS, leaf_is_ca=True)
+    issuer = issuer_chain[0]
+    if issuer.subject != ca.subject or issuer.point != ca.point:
+        raise EvidenceError("the PCK revocation list is of another CA than the PCK certificate")
+    root_crl = parse_crl(collateral.root_ca_crl)
+    chains.verify_crl(root_crl, root)
+    pck_crl = parse_crl(collateral.pck_crl)
+    chains.verify_crl(pck_crl, ca)
+    if pck_crl.revokes(pck):
+        raise EvidenceError("the platform's PCK certificate is revoked")
+    if root_crl.revokes(ca) or root_crl.revokes(issuer):
+        raise EvidenceError(f"{ca.name!a} is revoked")
+    return root_crl
+
+
+def _step_5_tcb_info(
+    collateral: SgxCollateral,
+    root_crl: RevocationList,
+    platform: PckExtension,
+    chains: ChainVerifier,
+    validity: Validity,
+) -> tuple[Certificate, TcbInfo]:
+    """Step 5: the TCB info is signed, current, and of this platform."""
+    signer = _read_signer(collateral.tcb_info_issuer_chain, root_crl, chains)
+    tcb_info = parse_tcb_info(collateral.tcb_info)
+    if not verify_signature(signer.key, tcb_info.source.signature, tcb_info.source.signed_part):
+        raise EvidenceError("the TCB info is not signed by its signer")
+    validity.require("the TCB info", tcb_info.issue_date, tcb_info.next_update)
+    if tcb_info.fmspc != platform.fmspc:
+        raise EvidenceError("the TCB info is of another FMSPC than the PCK certificate")
+    if tcb_info.pce_id != platform.pce_id:
+        raise EvidenceError("the TCB info is of another PCE-ID than the PCK certificate")
+    return signer, tcb_info
+
+
+def _step_6_qe_identity(
+    collateral: SgxCollateral,
+    root_crl: RevocationList,
+    tcb_signer: Certificate,
+    chains: ChainVerifier,
+    validity: Validity,
+) -> QeIdentity:
+    """Step 6: the QE identity is signed by the same signer, and current. It is never optional."""
+    signer = _read_signer(collateral.qe_identity_issuer_chain, root_crl, chains)
+    if signer.point != tcb_signer.point:
+        raise EvidenceError("the QE identity's signer is not the TCB info's")
+    identity = parse_qe_identity(collateral.qe_identity)
+    if not verify_signature(signer.key, identity.source.signature, identity.source.signed_part):
+        raise EvidenceError("the QE identity is not signed by its signer")
+    validity.require("the QE identity", identity.issue_date, identity.next_update)
+    return identity
+
+
+def _read_signer(pem: str, root_crl: RevocationList, chains: ChainVerifier) -> Certificate:
+    """Read and verify a TCB signing chain; its signer's revocation belongs to step 4."""
+    chain = chains.read_chain(pem)
+    chains.verify_chain(chain, {TCB_SIGNER})
+    if root_crl.revokes(chain[0]):
+        raise QuoteValidationError(f"Revocation lists (step 4): {TCB_SIGNER!a} is revoked", step=4)
+    return chain[0]

@@ -1,0 +1,139 @@
+"""The SGX extension of a PCK certificate: which platform this is, at which patch level.
+
+Source: sgx-dcap.md, "PCK certificate". Every field that the profile names must stand exactly once,
+in its exact size; a field that it does not name is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from blindai_async.attestation import der
+from blindai_async.attestation.formats import EvidenceError
+from blindai_async.attestation.tcb import COMPONENTS, PlatformTcb
+
+__all__ = ["PckExtension", "parse_pck_extension"]
+
+_ROOT: Final = "1.2.840.113741.1.13.1"
+_FIELDS: Final = {
+    der.oid_bytes(f"{_ROOT}.{number}"): name
+    for number, name in enumerate(
+        ("ppid", "tcb", "pce_id", "fmspc", "sgx_type", "instance_id", "configuration"), start=1
+    )
+}
+_REQUIRED: Final = frozenset({"ppid", "tcb", "pce_id", "fmspc", "sgx_type"})
+_PLATFORM_CA_ONLY: Final = frozenset({"instance_id", "configuration"})
+_OCTET_SIZES: Final = {"ppid": 16, "pce_id": 2, "fmspc": 6, "instance_id": 16}
+
+_TCB_NUMBERS: Final = {der.oid_bytes(f"{_ROOT}.2.{n}"): n for n in range(1, COMPONENTS + 3)}
+_PCE_SVN: Final = COMPONENTS + 1
+_CPU_SVN: Final = COMPONENTS + 2
+_CPU_SVN_BYTES: Final = 16
+_MAX_COMPONENT_SVN: Final = 0xFF
+_MAX_PCE_SVN: Final = 0xFFFF
+_MAX_SGX_TYPE: Final = 0xFF
+_MAX_CONFIGURATION_FLAGS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PckExtension:
+    """What Intel certifies of one platform.
+
+    Attributes:
+        fmspc: family, model, stepping, platform type and custom SKU, 6 bytes.
+        pce_id: which provisioning enclave, 2 bytes.
+        tcb: the platform's security versions.
+    """
+
+    fmspc: bytes
+    pce_id: bytes
+    tcb: PlatformTcb
+
+
+def parse_pck_extension(data: bytes, *, of_platform_ca: bool) -> PckExtension:
+    """Parse the value of the SGX extension.
+
+    Args:
+        data: the DER value.
+        of_platform_ca: whether the platform CA issued the certificate: only its certificates may
+            have an instance id and a configuration.
+
+    Raises:
+        EvidenceError: it is malformed.
+    """
+    fields: dict[str, bytes] = {}
+    for oid, tag, value in _pairs(data, 0, len(data), limit=len(_FIELDS)):
+        name = _FIELDS.get(oid)
+        if name is None or name in fields:
+            raise EvidenceError("the SGX extension has an unknown field, or one twice")
+        fields[name] = _checked(name, tag, value)
+    if not fields.keys() >= _REQUIRED:
+        raise EvidenceError("the SGX extension lacks a field")
+    if not of_platform_ca and fields.keys() & _PLATFORM_CA_ONLY:
+        raise EvidenceError("the SGX extension has fields that only the platform CA writes")
+    return PckExtension(fields["fmspc"], fields["pce_id"], _parse_tcb(fields["tcb"]))
+
+
+def _pairs(data: bytes, offset: int, end: int, *, limit: int) -> list[tuple[bytes, int, bytes]]:
+    """Read a SEQUENCE of SEQUENCE { OID, value }: the OIDs, and the tags and contents of values.
+
+    A value that is a SEQUENCE itself is given whole, header included.
+    """
+    start, stop = der.expect(data, offset, end, der.SEQUENCE)
+    if stop != end:
+        raise EvidenceError("bytes follow a part of the SGX extension")
+    found: list[tuple[bytes, int, bytes]] = []
+    while start < end:
+        if len(found) == limit:
+            raise EvidenceError("the SGX extension has too many fields")
+        start, stop = der.expect(data, start, end, der.SEQUENCE)
+        oid_start, oid_end = der.expect(data, start, stop, der.OID)
+        tag, value, value_end = der.read(data, oid_end, stop)
+        if value_end != stop:
+            raise EvidenceError("bytes follow a field of the SGX extension")
+        content = data[oid_end if tag == der.SEQUENCE else value : value_end]
+        found.append((data[oid_start:oid_end], tag, content))
+        start = stop
+    return found
+
+
+def _checked(name: str, tag: int, value: bytes) -> bytes:
+    if name == "tcb":
+        well_formed = tag == der.SEQUENCE
+    elif name == "sgx_type":
+        well_formed = tag == der.ENUMERATED
+        der.integer(value, _MAX_SGX_TYPE)
+    elif name == "configuration":
+        well_formed = tag == der.SEQUENCE and _are_booleans(value)
+    else:
+        well_formed = tag == der.OCTET_STRING and len(value) == _OCTET_SIZES[name]
+    if not well_formed:
+        raise EvidenceError(f"the SGX extension's {name} is malformed")
+    return value
+
+
+def _are_booleans(configuration: bytes) -> bool:
+    pairs = _pairs(configuration, 0, len(configuration), limit=_MAX_CONFIGURATION_FLAGS)
+    return all(tag == der.BOOLEAN and value in (b"\0", b"\xff") for _, tag, value in pairs)
+
+
+def _parse_tcb(data: bytes) -> PlatformTcb:
+    versions: dict[int, int] = {}
+    for oid, tag, value in _pairs(data, 0, len(data), limit=len(_TCB_NUMBERS)):
+        number = _TCB_NUMBERS.get(oid)
+        if number is None or number in versions:
+            raise EvidenceError("the platform's TCB has an unknown field, or one twice")
+        if number == _CPU_SVN:
+            well_formed = tag == der.OCTET_STRING and len(value) == _CPU_SVN_BYTES
+            versions[number] = 0  # its parts are the components
+        else:
+            well_formed = tag == der.INTEGER
+            limit = _MAX_PCE_SVN if number == _PCE_SVN else _MAX_COMPONENT_SVN
+            versions[number] = der.integer(value, limit)
+        if not well_formed:
+            raise EvidenceError("the platform's TCB is malformed")
+    if len(versions) != len(_TCB_NUMBERS):
+        raise EvidenceError("the platform's TCB lacks a field")
+    components = tuple(versions[number] for number in range(1, COMPONENTS + 1))
+    return PlatformTcb(components, versions[_PCE_SVN])

@@ -1,0 +1,164 @@
+"""What the steps of one verification have found so far, and the claims that are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from blindai_async.attestation.claims import DEBUG_FLAG, STEPS, DcapClaims, Outcome, StepReport
+from blindai_async.attestation.formats import EvidenceError
+from blindai_async.errors import QuoteValidationError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from types import TracebackType
+
+    from blindai_async.attestation.certificates import Certificate
+    from blindai_async.attestation.collateral import QeIdentity, TcbInfo
+    from blindai_async.attestation.pck import PckExtension
+    from blindai_async.attestation.quote import ReportBody
+    from blindai_async.attestation.tcb import PlatformTcbLevel, QeTcbLevel, TcbStatus
+    from blindai_async.attestation.trust_root import TrustRoot
+
+__all__ = ["Progress", "TcbVerdict", "VerifiedCollateral", "step"]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedCollateral:
+    """What steps 2 to 6 have established: all that does not depend on the quote's own signatures.
+
+    Attributes:
+        pck: the platform's certificate.
+        platform: what it certifies.
+        tcb_info: signed, current, and of this platform.
+        qe_identity: signed and current.
+        valid_from: the latest start of the windows of all parts.
+        valid_until: the earliest end of them.
+        details: what steps 2 to 6 found, in words.
+    """
+
+    pck: Certificate
+    platform: PckExtension
+    tcb_info: TcbInfo
+    qe_identity: QeIdentity
+    valid_from: datetime
+    valid_until: datetime
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TcbVerdict:
+    """The merged status of step 11."""
+
+    status: TcbStatus
+    date: datetime
+    advisory_ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, status: TcbStatus, platform: PlatformTcbLevel, qe: QeTcbLevel) -> Self:
+        """Join what the two matching levels say beside their statuses."""
+        advisories = {*platform.advisory_ids, *qe.advisory_ids}
+        return cls(status, platform.date, tuple(sorted(advisories)))
+
+
+class Progress:
+    """The claims of one verification in the making.
+
+    Attributes:
+        details: what the steps that passed have found, in words; the first is step 1's.
+        report: the enclave's report, once the quote has been parsed.
+        platform: what the PCK certificate certifies, once step 3 has passed.
+        verdict: what step 11 has established.
+    """
+
+    def __init__(self, trust_root: TrustRoot, enclave_held_data: bytes) -> None:
+        self._trust_root = trust_root
+        self._enclave_held_data = enclave_held_data
+        self.details: list[str] = []
+        self.report: ReportBody | None = None
+        self.platform: PckExtension | None = None
+        self.verdict: TcbVerdict | None = None
+        self._validity: tuple[datetime, datetime] | None = None
+
+    def adopt(self, collateral: VerifiedCollateral) -> None:
+        """Take over what steps 2 to 6 have established, here or in an earlier verification."""
+        self.details[1:] = collateral.details
+        self.platform = collateral.platform
+        self._validity = collateral.valid_from, collateral.valid_until
+
+    def claims(self, failure: QuoteValidationError | None = None) -> DcapClaims | None:
+        """Make the claims known so far; None where not even the quote could be parsed."""
+        if self.report is None:
+            return None
+        report = self.report
+        fields: dict[str, Any] = {}
+        if self.platform is not None:
+            fields["fmspc"] = self.platform.fmspc
+        if self._validity is not None:
+            fields["valid_from"], fields["valid_until"] = self._validity
+        if self.verdict is not None:
+            fields.update(
+                tcb_status=self.verdict.status,
+                tcb_date=self.verdict.date,
+                advisory_ids=self.verdict.advisory_ids,
+            )
+        return DcapClaims(
+            mr_enclave=report.mr_enclave,
+            mr_signer=report.mr_signer,
+            isv_prod_id=report.isv_prod_id,
+            isv_svn=report.isv_svn,
+            attributes=report.attributes,
+            misc_select=report.misc_select,
+            debug=bool(report.attributes[0] & DEBUG_FLAG),
+            report_data=report.report_data,
+            enclave_held_data=self._enclave_held_data,
+            trust_root=self._trust_root.name,
+            steps=self._steps(failure),
+            **fields,
+        )
+
+    def proven_claims(self) -> DcapClaims:
+        """Make the claims after the last step.
+
+        Raises:
+            QuoteValidationError: a step is missing. That would be a defect of this package, and
+                must not pass for a proof.
+        """
+        claims = self.claims()
+        if claims is None or not claims.verified:
+            raise QuoteValidationError("The verification did not take all of its steps")
+        return claims
+
+    def _steps(self, failure: QuoteValidationError | None) -> tuple[StepReport, ...]:
+        reports = []
+        for number, name in enumerate(STEPS, start=1):
+            outcome, detail = Outcome.NOT_REACHED, ""
+            if failure is not None and number == failure.step:
+                outcome, detail = Outcome.FAILED, str(failure)
+            elif (failure is None or number < failure.step) and number <= len(self.details):
+                outcome, detail = Outcome.PASSED, self.details[number - 1]
+            reports.append(StepReport(number=number, name=name, outcome=outcome, detail=detail))
+        return tuple(reports)
+
+
+class step:  # noqa: N801 - reads as a statement: with step(3, NotAnEnclaveError): ...
+    """Turns an `EvidenceError` in its block into a step's own error."""
+
+    def __init__(
+        self, number: int, error: type[QuoteValidationError] = QuoteValidationError
+    ) -> None:
+        self._number = number
+        self._error = error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        cause: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(cause, EvidenceError):
+            message = f"{STEPS[self._number - 1]} (step {self._number}): {cause}"
+            raise self._error(message, step=self._number) from cause
