@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from grpc.aio import AioRpcError, StreamUnaryClientInterceptor
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata, StreamUnaryClientInterceptor
 
 from blindai_async._transport.paths import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.rpc_errors import from_rpc_error
+from blindai_async.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 
     from grpc.aio import (
         Channel,
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["AttestedPort"]
+
+_T = TypeVar("_T")
+
+# Statuses that say nothing of why a server ended a call: it did not refuse it, gRPC may have made
+# the status up, or this side cancelled the call.
+_UNTOLD = frozenset({StatusCode.OK, StatusCode.INTERNAL, StatusCode.CANCELLED})
 
 
 class AttestedPort:
@@ -96,17 +104,36 @@ class AttestedPort:
 
 async def _send(call: StreamUnaryCall[bytes, bytes], frames: AsyncIterator[bytes]) -> bytes:
     """Write every frame, then await the reply; whatever ends it early cancels the call."""
+    ended: list[tuple[StatusCode, str]] = []
+    call.add_done_callback(lambda done: ended.append((_now(done.code()), _now(done.details()))))
     try:
         try:
             async for frame in frames:
                 await call.write(frame)
             await call.done_writing()
-        except asyncio.InvalidStateError:
-            # The server ended the call while we were writing: its status says why.
-            pass
+        except (asyncio.InvalidStateError, AioRpcError):
+            # The server ended the call while we were writing. Its status says why, but gRPC writes
+            # an INTERNAL of its own over it, or puts that in its place until the server's comes.
+            if ended and ended[0][0] not in _UNTOLD:
+                code, details = ended[0]
+                raise AioRpcError(code, Metadata(), Metadata(), details) from None
+            await call
+            # An answer to half a model, or to half the inputs, is not one to what was asked.
+            raise TransportError("the server answered before it had the whole request") from None
         return await call
     finally:
         call.cancel()  # has no effect on a call that is done
+
+
+def _now(settled: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine that has nothing to wait for: a status, where the call is done."""
+    try:
+        settled.send(None)
+    except StopIteration as finished:
+        result: _T = finished.value
+        return result
+    settled.close()
+    raise RuntimeError("a call that is done does not tell its status")
 
 
 async def _chain(first: bytes, second: bytes | None, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
