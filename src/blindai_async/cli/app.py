@@ -1,0 +1,56 @@
+"""The commands put together."""
+
+from typing import Annotated
+
+import typer
+
+from blindai_async._version import __version__
+from blindai_async.cli import console
+from blindai_async.cli.delete import delete
+from blindai_async.cli.demo import demo
+from blindai_async.cli.predict import predict
+from blindai_async.cli.serve import serve
+from blindai_async.cli.upload import upload
+
+__all__ = ["app", "run"]
+
+# Typer's own tracebacks print local variables, and an API key may be one.
+app = typer.Typer(
+    name="blindai-async",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.line(f"blindai-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def blindai_async(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Confidential inference with BlindAI 0.5 servers: ONNX models inside SGX enclaves."""
+
+
+for command in (demo, serve, upload, predict, delete):
+    app.command()(command)
+
+
+def run() -> int:
+    """Run the command that the process's arguments name, and return its exit code."""
+    try:
+        app(prog_name="blindai-async")
+    except SystemExit as exit_:  # how typer ends, in every case
+        return exit_.code if isinstance(exit_.code, int) else 1
+    except KeyboardInterrupt:
+        return 130
+    return 0

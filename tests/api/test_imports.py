@@ -1,0 +1,49 @@
+"""What importing the package brings into a process, and what not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def modules_after(statement: str) -> set[str]:
+    """The names of the modules that a fresh interpreter has after a statement."""
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
+    command = [sys.executable, "-W", "error", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def after_import() -> set[str]:
+    return modules_after("import blindai_async")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "typer",
+        "rich",
+        "grpc._server",
+        "grpc_health",
+        "blindai_async.server",
+        "blindai_async.cli",
+    ],
+)
+def test_the_client_does_not_import(module: str, after_import: set[str]) -> None:
+    assert module not in after_import
+
+
+def test_the_client_needs_grpc_for_itself(after_import: set[str]) -> None:
+    """Guards the guard: the names looked for above are spelled as they appear."""
+    assert {"grpc", "numpy", "pydantic", "blindai_async.connection"} <= after_import
+
+
+def test_the_emulated_platform_imports_without_onnx_runtime() -> None:
+    assert "onnxruntime" not in modules_after("import blindai_async.server.platform")
