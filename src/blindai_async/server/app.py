@@ -29,6 +29,7 @@ from blindai_async.server.services import (
 )
 from blindai_async.server.settings import ServerSettings
 from blindai_async.server.store import ModelStore
+from blindai_async.server.watchdog import Watchdog
 from blindai_async.server.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ class _Run:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._gate = CallGate()
+        self._watchdog = Watchdog(min(settings.stream_timeout, settings.inference_timeout))
         self._keeper = WorkerPool(1, "blindai-keeper")
         self._runners = WorkerPool(settings.inference_threads, "blindai-inference")
         self._health = (HealthService(EXCHANGE), HealthService(ATTESTATION))
@@ -279,6 +281,7 @@ class _Run:
             self._store,
             self.enclave_identity,
             PendingBytes(self._settings.max_pending_bytes),
+            self._watchdog,
             self._keeper,
             self._runners,
         )
@@ -286,21 +289,19 @@ class _Run:
             self.enclave_identity, hardware, self._settings.version, self._keeper
         )
         enclave, machine = self.enclave_identity, self.host_identity
-        attested = self._bind(
+        attested = await self._serve(
             (exchange.handler(self._gate), self._health[0].handler()),
             (host, ports[0]),
             (enclave.tls_key_pem, enclave.certificate_pem),
         )
-        untrusted = self._bind(
+        untrusted = await self._serve(
             (attestation.handler(self._gate), self._health[1].handler()),
             (host, ports[1]),
             (machine.tls_key_pem, machine.certificate_pem),
         )
-        for server in self._servers:
-            await server.start()
         return attested, untrusted
 
-    def _bind(
+    async def _serve(
         self,
         handlers: tuple[grpc.GenericRpcHandler, ...],
         address: tuple[str, int],
@@ -317,6 +318,8 @@ class _Run:
             )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {literal}:{port}; is the port taken?") from error
+        # Each is started as soon as it is bound: gRPC gives a port back only where it was served.
+        await server.start()
         self._servers.append(server)
         return bound
 
@@ -343,5 +346,6 @@ class _Run:
         if self._temporary is not None:
             temporary = self._temporary
             await self._keeper.submit(lambda: shutil.rmtree(temporary, ignore_errors=True))
+        self._watchdog.close()
         self._keeper.close()
         self._runners.close()

@@ -14,6 +14,8 @@ from blindai_async.server.refusals import RefusalError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from blindai_async.server.watchdog import Watch
+
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = Callable[[Any, Context], Awaitable[bytes]]
 
@@ -99,25 +101,23 @@ class PendingBytes:
             self._held -= mine
 
 
-async def receive(context: Context, accept: Callable[[bytes], int], *, timeout: float) -> None:
+async def receive(
+    context: Context, accept: Callable[[bytes], int], watch: Watch, *, timeout: float
+) -> None:
     """Read a request stream to its end.
 
     Args:
         context: the call.
         accept: takes each message; returns how many bytes of content it brought.
+        watch: the call's deadline.
         timeout: seconds within which more content must come. Empty messages do not count: they
             would keep a stream open for ever at no cost.
 
     Raises:
-        RefusalError: whatever `accept` raises, or DEADLINE_EXCEEDED.
+        RefusalError: whatever `accept` raises.
     """
-    clock = asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout(timeout) as silence:
-            while isinstance(message := await context.read(), bytes):
-                if accept(message):
-                    silence.reschedule(clock() + timeout)
-    except TimeoutError:
-        raise RefusalError(
-            grpc.StatusCode.DEADLINE_EXCEEDED, f"The stream sent nothing for {timeout:g} s"
-        ) from None
+    silent = f"The stream sent nothing for {timeout:g} s"
+    watch.allow(timeout, silent)
+    while isinstance(message := await context.read(), bytes):
+        if accept(message):
+            watch.allow(timeout, silent)

@@ -51,11 +51,14 @@ class ArrivingTensor:
         if row is None or len(info.dims) > _MAX_RANK or len(info.index_name) > _MAX_NAME:
             raise _malformed()
         dims = tuple(info.dims)
-        # -1 and the like have no place in a tensor that is sent; a product of 2^31s is only a
-        # number here and allocates nothing.
-        if dims and (min(dims) < 0 or math.prod(filter(None, dims)) > _MAX_EXTENT // row.size):
-            raise _malformed()
+        # -1 and the like have no place in a tensor that is sent. A product of 2^31s is only a
+        # number here and allocates nothing, and the bytes that came are never as many; beside a 0
+        # it would overflow in NumPy all the same.
         self.nbytes = math.prod(dims) * row.size
+        if dims and min(dims) < 0:
+            raise _malformed()
+        if not self.nbytes and math.prod(filter(None, dims)) > _MAX_EXTENT // row.size:
+            raise _malformed()
         self.dims = dims
         self.row = row
         self.data: bytes | bytearray = b""
@@ -116,7 +119,9 @@ class InputAssembler:
         self._received += len(data)
         if self._received > self._max_bytes:
             raise invalid_argument("Input is too big")
-        tensor = self._by_index.get(info.index) or self._by_name.get(info.index_name)
+        tensor = self._by_index.get(info.index)
+        if tensor is None and self._by_name:
+            tensor = self._by_name.get(info.index_name)
         if tensor is None:
             tensor = self._begin(info)
         tensor.extend(data)

@@ -18,7 +18,7 @@ try:
     import onnxruntime as ort
     from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 except ImportError as error:
-    raise ImportError(
+    raise ModuleNotFoundError(
         "the server needs ONNX Runtime: python -m pip install 'blindai-async[server]'",
         name="onnxruntime",
     ) from error

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from blindai_async.server.reassembly import ArrivingTensor
     from blindai_async.server.settings import ServerSettings
     from blindai_async.server.store import ModelStore
+    from blindai_async.server.watchdog import Watchdog
     from blindai_async.server.workers import WorkerPool
 
 __all__ = ["ATTESTATION", "EXCHANGE", "AttestationService", "ExchangeService"]
@@ -115,6 +116,7 @@ class ExchangeService:
         store: the models.
         identity: signs what is to be signed.
         pending: the account for unfinished requests.
+        watchdog: ends calls that take too long.
         keeper: the thread that changes the store.
         runners: the threads that run models.
     """
@@ -125,6 +127,7 @@ class ExchangeService:
         store: ModelStore,
         identity: EnclaveIdentity,
         pending: PendingBytes,
+        watchdog: Watchdog,
         keeper: WorkerPool,
         runners: WorkerPool,
     ) -> None:
@@ -132,6 +135,7 @@ class ExchangeService:
         self._store = store
         self._signing_key = identity.signing_key
         self._pending = pending
+        self._watchdog = watchdog
         self._keeper = keeper
         self._runners = runners
 
@@ -151,9 +155,10 @@ class ExchangeService:
     async def _send_model(self, _stream: object, context: Context) -> bytes:
         if not self._settings.allow_uploads:
             raise RefusalError(grpc.StatusCode.PERMISSION_DENIED, "Uploading models is disabled")
-        with self._pending.account() as hold:
+        with self._pending.account() as hold, self._watchdog.watch() as watch:
             upload = ModelUpload(self._settings.max_model_size, hold)
-            await receive(context, upload.accept, timeout=self._settings.stream_timeout)
+            await receive(context, upload.accept, watch, timeout=self._settings.stream_timeout)
+            watch.allow(self._settings.inference_timeout, "Loading the model took too long")
             return await self._keeper.submit(lambda: self._add_model(upload))
 
     def _add_model(self, upload: ModelUpload) -> bytes:
@@ -173,22 +178,19 @@ class ExchangeService:
         return upload_reply(payload, self._signing_key)
 
     async def _run_model(self, _stream: object, context: Context) -> bytes:
-        with self._pending.account() as hold:
+        with self._pending.account() as hold, self._watchdog.watch() as watch:
             request = PredictionRequest(self._settings.max_input_size, hold)
-            await receive(context, request.accept, timeout=self._settings.stream_timeout)
+            await receive(context, request.accept, watch, timeout=self._settings.stream_timeout)
             tensors = request.finish()
             inference = Inference(self._store.get(request.model_id), tensors)
+            watch.allow(self._settings.inference_timeout, "The inference took too long")
             try:
-                async with asyncio.timeout(self._settings.inference_timeout):
-                    return await self._runners.submit(
-                        lambda: self._predict(inference, tensors, request)
-                    )
-            except TimeoutError:
-                raise RefusalError(
-                    grpc.StatusCode.DEADLINE_EXCEEDED, "The inference took too long"
-                ) from None
-            finally:
-                inference.stop()  # of consequence only where nobody waits for it any more
+                return await self._runners.submit(
+                    lambda: self._predict(inference, tensors, request)
+                )
+            except asyncio.CancelledError:
+                inference.stop()  # nobody waits for it any more
+                raise
 
     def _predict(
         self, inference: Inference, tensors: list[ArrivingTensor], request: PredictionRequest

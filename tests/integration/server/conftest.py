@@ -118,16 +118,31 @@ class RawClient:
         return flat.reshape(tuple(tensor.info.dims))
 
 
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    """The status of a call that fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details()
+
+
+@pytest.fixture(name="refusal")
+def refusal_fixture() -> Callable[[Any], Awaitable[tuple[grpc.StatusCode, str]]]:
+    """Awaits a call that must fail; returns its status and details."""
+    return refusal
+
+
 @pytest.fixture
 async def raw_client() -> AsyncIterator[Callable[[BlindAIServer], Awaitable[RawClient]]]:
     """Opens raw clients of servers, and closes them at the test's end."""
     async with AsyncExitStack() as opened:
 
-        async def open_client(server: BlindAIServer, *options: tuple[str, Any]) -> RawClient:
+        async def open_client(
+            server: BlindAIServer, *options: tuple[str, Any], certificate: bytes | None = None
+        ) -> RawClient:
             untrusted = await opened.enter_async_context(
                 grpc.aio.secure_channel(
                     f"{server.host}:{server.untrusted_port}",
-                    grpc.ssl_channel_credentials(server.host_certificate_pem),
+                    grpc.ssl_channel_credentials(certificate or server.host_certificate_pem),
                     (*_OPTIONS, *options),
                 )
             )

@@ -37,12 +37,6 @@ def any_bits(dtype, shape):
     return np.frombuffer(generator.bytes(count), dtype).reshape(shape)
 
 
-async def refused(call):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value.code(), caught.value.details()
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 async def test_every_datum_type_comes_back_bit_by_bit(client, onnx_models, dtype):
     model_id = await client.upload_id(onnx_models.identity(dtype, ("n", 5)))
@@ -175,25 +169,25 @@ async def test_an_unsigned_reply_leaves_signature_hash_and_model_empty(client, o
     ],
     ids=["dimension", "too few dims", "too many dims", "dtype"],
 )
-async def test_what_the_model_does_not_take_is_refused(client, onnx_models, array):
+async def test_what_the_model_does_not_take_is_refused(client, onnx_models, array, refusal):
     model_id = await client.upload_id(onnx_models.identity("float32", ("n", 4)))
-    code, details = await refused(client.run(model_id, array))
+    code, details = await refusal(client.run(model_id, array))
     assert code is grpc.StatusCode.UNKNOWN
     assert details.startswith("Incompatible tensor input: ")
 
 
-async def test_a_batch_for_a_fixed_batch_dimension_is_refused(client, onnx_models):
+async def test_a_batch_for_a_fixed_batch_dimension_is_refused(client, onnx_models, refusal):
     model_id = await client.upload_id(onnx_models.linear(4, 2, batch=1))
-    code, details = await refused(client.run(model_id, np.ones((2, 4), "float32")))
+    code, details = await refusal(client.run(model_id, np.ones((2, 4), "float32")))
     assert code is grpc.StatusCode.UNKNOWN
     assert "[2, 4]" in details
     assert "[1, 4]" in details
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_another_number_of_inputs_is_refused(client, onnx_models, count):
+async def test_another_number_of_inputs_is_refused(client, onnx_models, count, refusal):
     model_id = await client.upload_id(onnx_models.add("float32", (1,)))
-    code, details = await refused(client.run(model_id, *[np.ones(1, "float32")] * count))
+    code, details = await refusal(client.run(model_id, *[np.ones(1, "float32")] * count))
     assert code is grpc.StatusCode.UNKNOWN
     assert details == f"Incompatible tensor input: the model takes 2, {count} came"
 
@@ -213,45 +207,47 @@ async def test_another_number_of_inputs_is_refused(client, onnx_models, count):
         ([1] * 33, b"\0" * 4),
     ],
 )
-async def test_bytes_that_do_not_fit_the_shape_are_refused(client, onnx_models, dims, data):
+async def test_bytes_that_do_not_fit_the_shape_are_refused(
+    client, onnx_models, dims, data, refusal
+):
     model_id = await client.upload_id(onnx_models.identity("float32", None))
     info = pb.TensorInfo(dims=dims, datum_type=pb.F32)
     request = pb.RunModelRequest(
         input_tensors=[pb.TensorData(info=info, bytes_data=data)], model_id=model_id
     )
-    assert await refused(client.call("RunModel", iter([request]))) == (
+    assert await refusal(client.call("RunModel", iter([request]))) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "Tensor serialization error",
     )
 
 
-async def test_an_unlisted_datum_type_is_refused(client, onnx_models):
+async def test_an_unlisted_datum_type_is_refused(client, onnx_models, refusal):
     model_id = await client.upload_id(onnx_models.identity("float32", None))
     info = pb.TensorInfo(dims=[1], datum_type=pb.UNKNOWN)
     request = pb.RunModelRequest(
         input_tensors=[pb.TensorData(info=info, bytes_data=b"\0" * 4)], model_id=model_id
     )
-    code, _ = await refused(client.call("RunModel", iter([request])))
+    code, _ = await refusal(client.call("RunModel", iter([request])))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("model_id", ["", "nobody's"])
-async def test_an_unknown_model_is_refused(client, model_id):
-    assert await refused(client.run(model_id, np.ones(1, "float32"))) == (
+async def test_an_unknown_model_is_refused(client, model_id, refusal):
+    assert await refusal(client.run(model_id, np.ones(1, "float32"))) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "Model doesn't exist",
     )
 
 
-async def test_an_empty_stream_is_refused(client):
-    code, _ = await refused(client.call("RunModel", iter([])))
+async def test_an_empty_stream_is_refused(client, refusal):
+    code, _ = await refusal(client.call("RunModel", iter([])))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_failing_model_is_reported_without_paths(client, onnx_models):
+async def test_a_failing_model_is_reported_without_paths(client, onnx_models, refusal):
     # The symbolic sizes differ: only the runtime can tell.
     model_id = await client.upload_id(onnx_models.add("float32", ("n",)))
-    code, details = await refused(
+    code, details = await refusal(
         client.run(model_id, np.ones(2, "float32"), np.ones(3, "float32"))
     )
     assert code is grpc.StatusCode.UNKNOWN
