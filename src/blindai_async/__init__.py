@@ -10,24 +10,32 @@
 
 from blindai_async import errors
 from blindai_async._version import __version__
+from blindai_async.attestation import AttestationCache, Policy, TrustRoot
 from blindai_async.connection import AsyncConnection, connect
-from blindai_async.options import Timeouts
+from blindai_async.options import Batching, RetryPolicy, Timeouts
 from blindai_async.proofs import SignedResponse
 from blindai_async.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
 from blindai_async.specs import ModelSpec, TensorSpec
+from blindai_async.stats import ConnectionStats
 from blindai_async.tensors import ModelDatumType, Tensor, TensorInfo
 
 __all__ = [
     "AsyncConnection",
+    "AttestationCache",
+    "Batching",
+    "ConnectionStats",
     "DeleteModelResponse",
     "ModelDatumType",
     "ModelSpec",
+    "Policy",
     "PredictResponse",
+    "RetryPolicy",
     "SignedResponse",
     "Tensor",
     "TensorInfo",
     "TensorSpec",
     "Timeouts",
+    "TrustRoot",
     "UploadModelResponse",
     "__version__",
     "connect",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
@@ -18,14 +18,16 @@ from blindai_async.attestation import BUILT_IN_POLICY, Policy
 from blindai_async.errors import SecurityWarning, SimulationModeWarning, UnverifiedHostWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from grpc.aio import ClientInterceptor
     from pydantic import SecretStr
 
     from blindai_async._transport.channels import ChannelLimits
     from blindai_async._transport.deadline import Deadline
-    from blindai_async.attestation import AttestationCache, TrustRoot
+    from blindai_async.attestation import AttestationCache, DcapClaims, TrustRoot
+    from blindai_async.options import RetryPolicy, Timeouts
 
 __all__ = ["ConnectionSettings", "plan_handshake", "warn_of_missing_protection"]
 
@@ -34,7 +36,7 @@ log = logging.getLogger("blindai_async")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """The parameters of `connect` that say whom to connect to and whom to trust; see there."""
+    """The parameters of `connect` that say whom to connect to, whom to trust and how to go on."""
 
     address: ServerAddress | None
     server_name: str
@@ -45,7 +47,12 @@ class ConnectionSettings:
     trust_root: TrustRoot
     cache: AttestationCache
     limits: ChannelLimits
-    interceptors: Sequence[ClientInterceptor] = field(default=())
+    timeouts: Timeouts
+    retry: RetryPolicy
+    reattest: Literal["auto", "never"]
+    max_attestation_age: timedelta | None
+    on_identity_change: Callable[[DcapClaims, DcapClaims], object] | None
+    interceptors: Sequence[ClientInterceptor]
 
 
 async def plan_handshake(settings: ConnectionSettings, deadline: Deadline) -> HandshakePlan:

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from grpc import ChannelConnectivity
 
 from blindai_async._pb import securedexchange_pb2 as pb
 from blindai_async.errors import ProofFormatError, TransportError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from blindai_async._transport.exchange import AttestedPort
     from blindai_async._transport.model_source import ModelSource
     from blindai_async.specs import ClientInfo, ModelSpec, TensorSpec
+    from blindai_async.stats import Recorder
     from blindai_async.tensors.codec import OutgoingTensor
 
 __all__ = ["EnclaveSession"]
@@ -37,15 +39,22 @@ class EnclaveSession:
         port: the channel pinned to it.
         client_info: goes with every request.
         chunk_size: bytes of model or tensor a message.
+        recorder: counts requests and bytes.
     """
 
     def __init__(
-        self, enclave: Enclave, port: AttestedPort, client_info: ClientInfo, chunk_size: int
+        self,
+        enclave: Enclave,
+        port: AttestedPort,
+        client_info: ClientInfo,
+        chunk_size: int,
+        recorder: Recorder,
     ) -> None:
         self.enclave = enclave
         self._port = port
         self._client_info = pb.ClientInfo(**client_info.model_dump())
         self._chunk_size = chunk_size
+        self._recorder = recorder
 
     async def predict(
         self, model_id: str, tensors: Sequence[OutgoingTensor], *, sign: bool, timeout: float
@@ -59,7 +68,10 @@ class EnclaveSession:
         request = pb.RunModelRequest(sign=sign, client_info=self._client_info, model_id=model_id)
         digest = hashlib.sha256() if sign else None
         frames = request_frames(tensors, request.SerializeToString(), self._chunk_size, digest)
+        self._recorder.rpcs += 1
+        self._recorder.bytes_sent += sum(tensor.nbytes for tensor in tensors)
         reply = await self._port.run_model(frames, timeout)
+        self._recorder.bytes_received += len(reply)
 
         def read() -> PredictResponse:
             return PredictResponse.from_reply(
@@ -145,6 +157,10 @@ class EnclaveSession:
         request = pb.DeleteModelRequest(model_id=model_id)
         await self._port.delete_model(request.SerializeToString(), timeout)
         return DeleteModelResponse()
+
+    def is_connected(self) -> bool:
+        """Tell whether the channel stands at this moment."""
+        return self._port.channel.get_state() is ChannelConnectivity.READY
 
     async def close(self, grace: float | None = None) -> None:
         """Close the channel; calls in flight get `grace` seconds, then are cancelled."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
-__all__ = ["Timeouts"]
+__all__ = ["Batching", "RetryPolicy", "Timeouts"]
 
 
 class Timeouts(BaseModel):
-    """Deadlines of a connection's calls, in seconds.
+    """Deadlines of a connection's calls, in seconds, each over all of its retries.
 
     Attributes:
         connect: for the whole handshake: lookup, host certificate, version, evidence.
@@ -21,3 +21,52 @@ class Timeouts(BaseModel):
     connect: PositiveFloat = 15.0
     call: PositiveFloat = 60.0
     upload: PositiveFloat = 600.0
+
+
+class Batching(BaseModel):
+    """How concurrent predictions are joined into one request; see `blindai_async.batching`.
+
+    A call on an idle connection is sent at once. While `max_in_flight` batches are out, further
+    calls gather for the next.
+
+    Attributes:
+        max_batch_size: rows a batch.
+        max_delay: seconds that a batch which is not full waits for company; 0 does not wait.
+        max_batch_bytes: bytes of input a batch. A single call may be larger, and goes alone.
+        max_in_flight: batches under way at once.
+        max_queue: calls that wait to be sent; further ones wait in `predict`, before their
+            inputs take a place in the queue.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_batch_size: PositiveInt = 64
+    max_delay: NonNegativeFloat = 0.0
+    max_batch_bytes: PositiveInt = 4 << 20
+    max_in_flight: PositiveInt = 4
+    max_queue: PositiveInt = 4096
+
+
+class RetryPolicy(BaseModel):
+    """When a call that did not reach the server is sent again.
+
+    Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
+    of the model had been sent, or a `model_id` was given. Only when the server was not reached or
+    the connection broke: never what it refused, and never what failed verification. All attempts
+    together stay within the call's deadline.
+
+    Attributes:
+        attempts: how often a call is sent, at most; 1 never sends again.
+        base_delay: seconds before the second attempt; doubled each time. What is waited is a random
+            part of it, so that many callers do not come back at once.
+        max_delay: seconds, at most.
+        budget: retries that the connection may spend. A call that succeeds earns back a tenth of
+            one: a server in trouble is not buried under retries.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: PositiveInt = 4
+    base_delay: PositiveFloat = 0.1
+    max_delay: PositiveFloat = 2.0
+    budget: PositiveInt = 128

@@ -241,6 +241,19 @@ class PredictResponse(SignedResponse):
         )
         return response._keep(reply, span)
 
+    @classmethod
+    def of_rows(cls, batch: PredictResponse, start: int, stop: int) -> PredictResponse:
+        """Cut one caller's rows out of the answer to several, as views.
+
+        It holds no payload of its own: what was sent and answered is the whole batch.
+        """
+        return cls(
+            attestation=batch.attestation,
+            output=[tensor.rows(start, stop) for tensor in batch.output],
+            model_id=batch.model_id,
+            inference_time=batch.inference_time,
+        )
+
 
 class DeleteModelResponse(BaseModel):
     """The server's answer to a deletion: that it came is all it says."""

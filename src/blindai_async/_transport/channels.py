@@ -60,6 +60,9 @@ def open_channel(
         # gRPC shares connections between channels with equal settings. Ours are pinned, each to its
         # own peer and life: closing one must close it.
         ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.enable_retries", 0),  # it silently stops for large requests; the SDK retries
     ]
     return grpc.aio.secure_channel(

@@ -30,10 +30,22 @@ class Deadline:
         Raises:
             DeadlineExceededError: none are.
         """
-        left = self._at - time.monotonic()
+        left = self.left()
         if left <= 0:
             raise self.exceeded()
         return left
+
+    def left(self) -> float:
+        """The seconds that are left, less than 0 where none are."""
+        return self._at - time.monotonic()
+
+    def at_most(self, seconds: float) -> Deadline:
+        """A deadline for a part of the operation: `seconds` from now, but no later than this.
+
+        Raises:
+            DeadlineExceededError: no time is left.
+        """
+        return Deadline(min(seconds, self.remaining()), self.what)
 
     def exceeded(self) -> DeadlineExceededError:
         """The error to raise when time is up."""

@@ -20,6 +20,7 @@ from blindai_async.attestation.tcb import TcbStatus
 from blindai_async.errors import PolicyFormatError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from blindai_async.attestation.claims import DcapClaims
@@ -127,7 +128,7 @@ class Policy(BaseModel):
     min_isv_svn: _U16 | None = None
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Self:
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """Read a policy file.
 
         Raises:

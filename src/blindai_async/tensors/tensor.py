@@ -102,6 +102,16 @@ class Tensor:
         flat: list[Any] = self.as_numpy().ravel().tolist()
         return flat
 
+    def rows(self, start: int, stop: int) -> Tensor:
+        """View a range of rows (along axis 0) as a tensor of its own, without a copy."""
+        info = self.info
+        stride = self._data.nbytes // info.dims[0]
+        dims = [stop - start, *info.dims[1:]]
+        return Tensor(
+            TensorInfo(dims, info.datum_type, info.index, info.index_name),
+            self._data[start * stride : stop * stride],
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tensor):
             return NotImplemented

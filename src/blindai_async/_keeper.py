@@ -1,0 +1,274 @@
+"""Keeps a connection's session with the enclave: opened, fresh, renewed after a restart, closed.
+
+A restarted enclave has a new certificate, so that the pinned channel fails its handshake, and gRPC
+reports no more than UNAVAILABLE. The text beside it is the network's and decides nothing: whatever
+the reason, evidence is fetched and verified as at the start, and only what passes is pinned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from blindai_async._handshake import HandshakePlan, meet_enclave, open_attested_port
+from blindai_async._plan import plan_handshake
+from blindai_async._transport.deadline import Deadline
+from blindai_async.errors import (
+    AttestationError,
+    BlindAIError,
+    ConnectionClosedError,
+    HardwareModeUnsupportedError,
+    TransportError,
+    VersionError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blindai_async._handshake import Enclave
+    from blindai_async._plan import ConnectionSettings
+    from blindai_async._session import EnclaveSession
+    from blindai_async._transport.exchange import AttestedPort
+
+__all__ = ["SessionKeeper"]
+
+log = logging.getLogger("blindai_async")
+
+# Between two re-attestations that failures ask for: verification is the dearest thing that a peer
+# can make a client do.
+_MIN_INTERVAL = 0.5
+
+# What a renewal may find that no further try will mend by itself.
+_REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
+
+
+class SessionKeeper:
+    """Hands out a session that may be used here and now, and replaces it when it no longer may.
+
+    Args:
+        settings: whom to connect to, whom to trust, when to ask again.
+        begin: makes a session from a proven enclave and the port pinned to it.
+
+    Attributes:
+        closed: whether `close` was called, or opening failed.
+        plan: of the handshake; None before opening.
+        enclave: the peer, also after closing: proofs are judged then, too.
+        changes: how often the enclave's identity has changed.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        begin: Callable[[Enclave, AttestedPort], EnclaveSession],
+    ) -> None:
+        self.closed = False
+        self.plan: HandshakePlan | None = None
+        self.enclave: Enclave | None = None
+        self.changes = 0
+        self._settings = settings
+        self._begin = begin
+        self._session: EnclaveSession | None = None
+        self._refusal: BlindAIError | None = None  # why there is no session any more
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._lock = asyncio.Lock()
+        self._fresh_until = float("inf")
+        self._tried_at = float("-inf")
+        self._closings: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Shake hands, unless that is done already.
+
+        Raises:
+            ConnectionClosedError: it was closed.
+            BlindAIError: see `connect`. It is closed then.
+        """
+        async with self._lock:
+            if self.closed:
+                raise ConnectionClosedError("the connection is closed; connect() makes a new one")
+            if self._owner is not None:
+                return
+            deadline = Deadline(self._settings.timeouts.connect, "connect")
+            try:
+                self.plan = await plan_handshake(self._settings, deadline)
+                await self._establish(self.plan, await meet_enclave(self.plan, deadline), deadline)
+            except BaseException:
+                self.closed = True
+                raise
+            self._owner = os.getpid(), asyncio.get_running_loop()
+
+    def is_open(self) -> bool:
+        """Tell whether it is open, in this process."""
+        return not self.closed and self._owner is not None and self._owner[0] == os.getpid()
+
+    def check_usable(self) -> None:
+        """Refuse a use of the connection that gRPC would not survive, or not understand.
+
+        Raises:
+            ConnectionClosedError: closed, not open yet, in another process or another loop.
+        """
+        if self.closed:
+            raise ConnectionClosedError("the connection is closed")
+        if self._owner is None:
+            raise ConnectionClosedError("the connection is not open yet: await it first")
+        pid, loop = self._owner
+        if os.getpid() != pid:
+            raise ConnectionClosedError("the connection was opened before a fork; open one here")
+        if asyncio.get_running_loop() is not loop:
+            raise ConnectionClosedError(
+                "the connection belongs to another event loop; open one in this loop"
+            )
+
+    async def session(self, deadline: Deadline) -> EnclaveSession:
+        """Hand out the session, attested anew where its evidence has expired or was refused.
+
+        Raises:
+            AttestationError: new evidence does not pass, or may not be asked for.
+            TransportError: none can be had.
+        """
+        if self._session is not None and time.time() < self._fresh_until:
+            return self._session
+        async with self._lock:
+            self.check_usable()
+            if self._session is None or time.time() >= self._fresh_until:
+                self._raise_refusal(unless_older_than=_MIN_INTERVAL)
+                if self._settings.reattest == "never":
+                    raise AttestationError(
+                        "the enclave's evidence has expired; attest() fetches it anew, and so does "
+                        'every call with reattest="auto"',
+                        claims=None if self.enclave is None else self.enclave.claims,
+                    )
+                return await self._renew(deadline)
+            return self._session
+
+    async def recover(self, broken: EnclaveSession, deadline: Deadline) -> None:
+        """See whether the enclave is another one after a failure, and go on with it if it may be.
+
+        One caller asks, however many have failed; the others wait for what it finds.
+
+        Raises:
+            AttestationError: there is new evidence, and it does not pass. All callers get this.
+        """
+        if self.enclave is None or self.enclave.claims is None:
+            return  # in simulation mode another certificate can be anybody's: it is not taken
+        async with self._lock:
+            self._raise_refusal()
+            too_soon = time.monotonic() - self._tried_at < _MIN_INTERVAL
+            if self._session is not broken or too_soon or self._settings.reattest == "never":
+                return
+            try:
+                await self._renew(deadline)
+            except TransportError as error:
+                log.info("no new evidence yet: %s", error)
+
+    async def attest(self) -> Enclave:
+        """Fetch the evidence anew and verify it.
+
+        Raises:
+            AttestationError: it does not pass; the session is given up.
+            TransportError: none came; the session is left as it was.
+        """
+        async with self._lock:
+            self.check_usable()
+            session = await self._renew(Deadline(self._settings.timeouts.connect, "attest"))
+        return session.enclave
+
+    async def _renew(self, deadline: Deadline) -> EnclaveSession:
+        """Fetch and verify evidence; pin a new channel where there is reason to. Lock held."""
+        if self.plan is None or self.enclave is None:
+            raise ConnectionClosedError("the connection is not open yet: await it first")
+        self._tried_at = time.monotonic()
+        deadline = deadline.at_most(self._settings.timeouts.connect)
+        known = self.enclave
+        try:
+            enclave = await meet_enclave(self.plan, deadline)
+        except _REFUSALS as refusal:
+            self._give_up(refusal)
+            raise
+        changed = enclave.certificate != known.certificate
+        session = self._session
+        if session is None or changed or not session.is_connected():
+            session = await self._establish(self.plan, enclave, deadline)
+        else:
+            session.enclave = enclave
+            self._accept(enclave)
+        if changed:
+            self._announce(known, enclave)
+        return session
+
+    async def _establish(
+        self, plan: HandshakePlan, enclave: Enclave, deadline: Deadline
+    ) -> EnclaveSession:
+        """Open the channel pinned to a proven enclave, and put it in the place of the old one."""
+        port = await open_attested_port(plan, enclave, deadline)
+        if self.closed:  # by `close`, while the channel was being opened
+            await port.channel.close()
+            raise ConnectionClosedError("the connection was closed")
+        old, self._session = self._session, self._begin(enclave, port)
+        if old is not None:
+            self._close_later(old, grace=self._settings.timeouts.call)
+        self._accept(enclave)
+        return self._session
+
+    def _accept(self, enclave: Enclave) -> None:
+        self.enclave = enclave
+        self._refusal = None
+        if enclave.claims is not None:
+            self._fresh_until = enclave.claims.valid_until.timestamp()
+            if self._settings.max_attestation_age is not None:
+                age = self._settings.max_attestation_age.total_seconds()
+                self._fresh_until = min(self._fresh_until, time.time() + age)
+
+    def _announce(self, known: Enclave, enclave: Enclave) -> None:
+        self.changes += 1
+        log.warning(
+            "the enclave has a new identity; its evidence passed, the channel is pinned to it"
+        )
+        callback = self._settings.on_identity_change
+        if callback is not None and known.claims is not None and enclave.claims is not None:
+            callback(known.claims, enclave.claims)
+
+    def _give_up(self, refusal: BlindAIError) -> None:
+        """Drop a session whose enclave can no longer be proven."""
+        log.warning("new evidence was refused: %s", refusal)
+        self._refusal = refusal
+        session, self._session = self._session, None
+        if session is not None:
+            self._close_later(session, grace=None)
+
+    def _raise_refusal(self, unless_older_than: float = float("inf")) -> None:
+        if self._refusal is not None and time.monotonic() - self._tried_at < unless_older_than:
+            raise copy.copy(self._refusal) from self._refusal
+
+    def raise_if_ended(self, error: BaseException) -> None:
+        """Say why we have ended a call ourselves: closed, or the enclave refused.
+
+        Raises:
+            ConnectionClosedError: `close` was called.
+            BlindAIError: the refusal of new evidence.
+        """
+        if self.closed:
+            raise ConnectionClosedError("the connection was closed during the call") from error
+        self._raise_refusal()
+
+    def _close_later(self, session: EnclaveSession, grace: float | None) -> None:
+        task = asyncio.get_running_loop().create_task(session.close(grace))
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
+
+    async def close(self) -> None:
+        """Close every channel, at once."""
+        here = self.is_open() and self._owner is not None
+        same_loop = here and self._owner == (os.getpid(), asyncio.get_running_loop())
+        self.closed = True
+        session, self._session = self._session, None
+        if not same_loop:
+            return  # gRPC must not be touched after a fork, nor from another loop
+        if session is not None:
+            await session.close()
+        for task in tuple(self._closings):
+            task.cancel()
+        await asyncio.gather(*self._closings, return_exceptions=True)

@@ -1,0 +1,274 @@
+"""Joins concurrent predictions of one kind into one request, and splits the answer back.
+
+Over one channel, a request for each row leaves most of the machine idle: the cost of a call is
+hundreds of times that of a row. Calls of the same model, with inputs of the same dtypes and row
+shapes, are joined along axis 0.
+
+That a model treats the rows of a batch independently can not be seen from outside. What can be seen
+is checked: of each kind, the first call goes alone, and a batch's outputs must have exactly its
+rows, of the same dtypes and row shapes. A model that refuses batches, or whose outputs do not fit,
+is served one by one from then on, and no caller notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+from blindai_async._batch import join, kind_of, output_facts, split
+from blindai_async._lanes import Batch, Lane, Waiter
+from blindai_async.errors import (
+    BlindAIError,
+    ConnectionClosedError,
+    RequestRejectedError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blindai_async._batch import Kind
+    from blindai_async.options import Batching
+    from blindai_async.responses import PredictResponse
+    from blindai_async.stats import Recorder
+    from blindai_async.tensors.codec import OutgoingTensor
+    from blindai_async.tensors.inputs import InputTensor
+
+__all__ = ["Batcher", "Predictor"]
+
+# Kinds that are remembered while they have no callers; a client that never sends the same shape
+# twice must not fill the memory.
+_MAX_LANES = 1024
+
+
+class Predictor(Protocol):
+    """Sends one request, whoever's rows are in it."""
+
+    async def __call__(
+        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float, /
+    ) -> PredictResponse:
+        """Run the model on the tensors."""
+        ...
+
+
+class Batcher:
+    """Gathers calls and sends them in batches.
+
+    Args:
+        options: how large, how many, how long.
+        send: sends one request.
+        recorder: counts batches and waits.
+    """
+
+    def __init__(self, options: Batching, send: Predictor, recorder: Recorder) -> None:
+        self._options = options
+        self._send = send
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._lanes: OrderedDict[Kind, Lane] = OrderedDict()
+        self._ready: OrderedDict[Kind, Lane] = OrderedDict()  # those with callers waiting, in turn
+        self._room = asyncio.Semaphore(options.max_queue)
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumping: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
+        self._closed = False
+
+    async def predict(
+        self, model_id: str, inputs: Sequence[InputTensor], timeout: float
+    ) -> PredictResponse | None:
+        """Run the model on a caller's rows, in a batch with others'.
+
+        Returns:
+            The caller's own rows; None where the call can be joined with no other, and the caller
+            has to send it itself.
+
+        Raises:
+            BlindAIError: whatever `send` raised, an instance for each caller.
+            DeadlineExceededError: no result within `timeout` seconds, the wait included.
+        """
+        kind, rows = kind_of(model_id, inputs)
+        if kind is None or rows > self._options.max_batch_size:
+            return None
+        lane = self._lanes.get(kind) or self._new_lane(kind)
+        if lane.alone:
+            return None
+        waiter = Waiter(inputs, rows, timeout)
+        try:
+            await self._enter(waiter)
+            lane.add(waiter)
+            self._ready[kind] = lane
+            self._pump_soon()
+            return await waiter.future
+        finally:
+            waiter.leave()
+            if lane.withdraw(waiter):
+                self._room.release()
+
+    async def _enter(self, waiter: Waiter) -> None:
+        """Take a place in the queue, waiting for one where it is full."""
+        try:
+            if self._room.locked():
+                async with asyncio.timeout_at(waiter.deadline):
+                    await self._room.acquire()
+            else:
+                await self._room.acquire()
+        except TimeoutError:
+            await waiter.future  # its own expiry says what happened
+        if self._closed:
+            self._room.release()  # the next one that waits for a place is to learn it too
+            raise _closed()
+
+    def _new_lane(self, kind: Kind) -> Lane:
+        if len(self._lanes) >= _MAX_LANES:
+            # The oldest that nobody waits in. What it learned is learned again when it is needed.
+            idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
+            if idle is not None:
+                del self._lanes[idle]
+        lane = self._lanes[kind] = Lane(kind)
+        return lane
+
+    def _pump_soon(self) -> None:
+        """Send what can be sent, once the callers that are about to run have had their turn.
+
+        Those that the last batch has just answered come back in this same turn of the loop.
+        """
+        if self._pumping is None and not self._closed:
+            self._pumping = self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        now, next_departure = self._loop.time(), float("inf")
+        for kind, lane in list(self._ready.items()):
+            while lane and not lane.probing and self._in_flight < self._options.max_in_flight:
+                departure = lane.departure(self._options)
+                if departure > now:
+                    next_departure = min(next_departure, departure)
+                    break
+                if not self._depart(lane):
+                    break
+            if lane:
+                self._ready.move_to_end(kind)
+            else:
+                del self._ready[kind]
+        if next_departure < float("inf"):
+            self._alarm = self._loop.call_at(next_departure, self._pump)
+
+    def _depart(self, lane: Lane) -> bool:
+        batch = lane.take(self._options)
+        if not batch.waiters:
+            return False  # all of them were cancelled, and are about to withdraw
+        now = self._loop.time()
+        for waiter in batch.waiters:
+            self._room.release()
+            self._recorder.queue_wait.add(now - waiter.queued_at)
+        self._in_flight += 1
+        lane.probing = lane.facts is None and not lane.alone
+        task = self._launch(lane, batch)
+        task.add_done_callback(lambda _: self._arrive(lane))
+        return True
+
+    def _arrive(self, lane: Lane) -> None:
+        self._in_flight -= 1
+        lane.probing = False
+        if self._ready:
+            self._pump_soon()
+
+    def _launch(self, lane: Lane, batch: Batch) -> asyncio.Task[None]:
+        task = self._loop.create_task(self._carry(lane, batch))
+        batch.task = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._settle(batch, task))
+        return task
+
+    def _settle(self, batch: Batch, task: asyncio.Task[None]) -> None:
+        """Whatever ended a batch, none of its callers is left waiting."""
+        self._tasks.discard(task)
+        error = _closed() if task.cancelled() else task.exception()
+        if error is not None:
+            for waiter in batch.waiters:
+                if waiter.batch is batch:
+                    waiter.fail(error if len(batch.waiters) == 1 else _own_instance(error))
+
+    async def _carry(self, lane: Lane, batch: Batch) -> None:
+        """Send a batch and hand out its answer."""
+        self._recorder.rows += batch.rows
+        self._recorder.batch_sizes[batch.rows] += 1
+        tensors = join([waiter.inputs for waiter in batch.waiters], batch.rows)
+        timeout = batch.remaining(self._loop.time())
+        several, expected = len(batch.waiters) > 1, lane.facts
+        try:
+            response = await self._send(lane.kind[0], tensors, timeout)
+        except TransportError as error:
+            if not several or not _is_refusal(error):
+                raise
+            if await self._one_by_one(lane, batch):
+                lane.alone = True  # each of them is welcome alone: it was the batch
+            return
+        facts = output_facts(response, batch.rows)
+        if facts is None or facts != (expected or facts):
+            lane.alone = True
+        if not several:
+            lane.facts = facts
+            parts = iter((response,))
+        elif facts == expected:
+            parts = split(response, [waiter.rows for waiter in batch.waiters])
+        else:
+            await self._one_by_one(lane, batch)
+            return
+        for waiter, part in zip(batch.waiters, parts, strict=True):
+            if not waiter.future.done():
+                waiter.future.set_result(part)
+
+    async def _one_by_one(self, lane: Lane, batch: Batch) -> bool:
+        """Send each caller's rows on their own; tells whether all of them were answered."""
+        waiting = [waiter for waiter in batch.waiters if not waiter.future.done()]
+        tasks = [self._launch(lane, Batch([waiter])) for waiter in waiting]
+        if tasks:
+            await asyncio.wait(tasks)
+        return bool(tasks) and all(not t.cancelled() and t.exception() is None for t in tasks)
+
+    def forget(self, model_id: str) -> None:
+        """Drop what was learned of a model: another one may have its id now."""
+        for kind, lane in self._lanes.items():
+            if kind[0] == model_id:
+                lane.forget()
+
+    def close(self) -> None:
+        """Fail every caller, whether its rows wait or are under way."""
+        self._closed = True
+        for handle in (self._pumping, self._alarm):
+            if handle is not None:
+                handle.cancel()
+        self._room.release()  # lets in whoever waits for a place, one after the other, to be told
+        for lane in self._ready.values():
+            for waiter in lane.waiting():
+                waiter.fail(_closed())
+        for task in self._tasks:
+            task.cancel()
+
+
+def _is_refusal(error: TransportError) -> bool:
+    """Tell whether a batch was refused for what is in it: its callers may fare better alone.
+
+    RESOURCE_EXHAUSTED: the answer to all of them was larger than one reply may be.
+    """
+    return isinstance(error, RequestRejectedError) or error.code == "RESOURCE_EXHAUSTED"
+
+
+def _own_instance(error: BaseException) -> BaseException:
+    """A caller adds its own traceback to what it is given: no two may be given the same."""
+    if not isinstance(error, BlindAIError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error
+    return own
+
+
+def _closed() -> ConnectionClosedError:
+    return ConnectionClosedError("the connection was closed during the call")
