@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -46,8 +46,8 @@ class EnclaveIdentity:
 
     certificate: bytes
     certificate_pem: bytes
-    tls_key_pem: bytes
-    signing_key: ed25519.Ed25519PrivateKey
+    tls_key_pem: bytes = field(repr=False)
+    signing_key: ed25519.Ed25519PrivateKey = field(repr=False)
 
     @property
     def public_signing_key(self) -> bytes:
@@ -60,7 +60,7 @@ class HostIdentity:
     """The untrusted port's certificate and private key, PEM."""
 
     certificate_pem: bytes
-    tls_key_pem: bytes
+    tls_key_pem: bytes = field(repr=False)
 
 
 def make_enclave_identity() -> EnclaveIdentity:

@@ -95,7 +95,10 @@ def _tensor_data(index: int, fact: TensorFact, array: Array) -> list[Piece]:
     )
     little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     view = little_endian.reshape(-1).view(np.uint8).data
-    return [*_field(_INFO, [info.SerializeToString()]), *_field(_BYTES_DATA, [view])]
+    pieces = _field(_INFO, [info.SerializeToString()])
+    if len(view):  # proto3 leaves out what is empty
+        pieces += _field(_BYTES_DATA, [view])
+    return pieces
 
 
 def _field(number: int, pieces: Sequence[Piece]) -> list[Piece]:
