@@ -9,13 +9,17 @@ __all__ = ["log_everything"]
 
 
 def log_everything() -> None:
-    """Log this package and gRPC to stderr, for the whole process.
+    """Log this package to stderr, and gRPC too where it can still be told to, in this process.
 
-    gRPC reads its variables when its first channel is made: before that, or never.
+    gRPC reads its variables once, when it is loaded: with this package, at the latest. Where they
+    were not set before, the log says so.
     """
     logger = logging.getLogger("blindai_async")
     logger.setLevel(logging.DEBUG)
     if not logger.handlers and not logging.getLogger().handlers:
         logger.addHandler(logging.StreamHandler())
-    os.environ.setdefault("GRPC_VERBOSITY", "DEBUG")
-    os.environ.setdefault("GRPC_TRACE", "transport_security,http")
+    if "GRPC_VERBOSITY" not in os.environ:
+        logger.debug(
+            "for gRPC's own log, start Python with GRPC_VERBOSITY=DEBUG and "
+            "GRPC_TRACE=connectivity_state,transport_security in its environment"
+        )

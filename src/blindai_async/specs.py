@@ -9,11 +9,11 @@ import socket
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from blindai_async._version import __version__
 from blindai_async.errors import TensorError
-from blindai_async.tensors.dtypes import ModelDatumType, translate_dtype
+from blindai_async.tensors.dtypes import ModelDatumType, dtype_to_numpy, translate_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["ClientInfo", "ModelSpec", "TensorSpec"]
 
 _Dim = Annotated[int, Field(ge=0, le=2**31 - 1)]
-_Dtype = Annotated[ModelDatumType, BeforeValidator(translate_dtype)]
+# In JSON by its name: a number is not taken for a datum type on the way back.
+_Dtype = Annotated[
+    ModelDatumType,
+    BeforeValidator(translate_dtype),
+    PlainSerializer(dtype_to_numpy, return_type=str, when_used="json"),
+]
 
 
 class TensorSpec(BaseModel):

@@ -1,0 +1,33 @@
+"""One deadline over several steps."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from blindai_async._transport.deadline import Deadline
+from blindai_async.errors import DeadlineExceededError
+
+
+def test_what_is_left_shrinks_and_stays_positive():
+    deadline = Deadline(10, "connect")
+    first = deadline.remaining()
+    time.sleep(0.01)
+    assert 9 < deadline.remaining() < first <= 10
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_deadline_in_the_past_has_nothing_left(seconds):
+    with pytest.raises(DeadlineExceededError, match=f"connect: not done within {seconds} s"):
+        Deadline(seconds, "connect").remaining()
+
+
+def test_time_that_is_up_raises_the_packages_error():
+    deadline = Deadline(0.005, "attest")
+    time.sleep(0.01)
+    with pytest.raises(DeadlineExceededError) as caught:
+        deadline.remaining()
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value, ConnectionError)
