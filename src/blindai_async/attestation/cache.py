@@ -79,7 +79,7 @@ class AttestationCache:
         Evidence that fails is verified anew each time and raises what the pure function raises.
         """
         moment = utc(at)
-        collateral_digest = _digest(trust_root.digest, *_parts(collateral))
+        collateral_digest = _collateral_digest(collateral, trust_root)
 
         def cached_collateral(
             collateral: SgxCollateral,
@@ -124,9 +124,8 @@ class AttestationCache:
         self._collaterals.clear()
 
 
-def _parts(collateral: SgxCollateral) -> list[bytes]:
+def _collateral_digest(collateral: SgxCollateral, trust_root: TrustRoot) -> bytes:
     texts = (
-        str(collateral.version),
         collateral.pck_crl_issuer_chain,
         collateral.root_ca_crl,
         collateral.pck_crl,
@@ -137,14 +136,15 @@ def _parts(collateral: SgxCollateral) -> list[bytes]:
         collateral.pck_certificate,
         collateral.pck_signing_chain,
     )
-    # Texts that are not valid Unicode are refused later; here they need only be told apart.
-    return [text.encode("utf-8", "surrogatepass") for text in texts]
+    # With the lengths first, no two lists of texts make the same text.
+    joined = "".join((repr([collateral.version, *map(len, texts)]), *texts))
+    # Text that is not valid Unicode is refused later; here it need only be told apart.
+    return _digest(trust_root.digest, joined.encode("utf-8", "surrogatepass"))
 
 
 def _digest(*parts: bytes) -> bytes:
-    # With the lengths first, no two lists of parts make the same bytes.
-    lengths = b"".join(len(part).to_bytes(8) for part in parts)
-    return hashlib.sha256(b"".join((len(parts).to_bytes(8), lengths, *parts))).digest()
+    lengths = repr([*map(len, parts)]).encode()
+    return hashlib.sha256(b"".join((lengths, *parts))).digest()
 
 
 SHARED_CACHE: Final = AttestationCache()

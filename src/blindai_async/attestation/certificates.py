@@ -9,7 +9,6 @@ before a general parser has to make something of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -37,6 +36,7 @@ __all__ = [
     "Certificate",
     "common_name",
     "parse_certificate",
+    "parse_issuer",
     "split_chain",
     "verify_signature",
 ]
@@ -62,18 +62,15 @@ _COMMON_NAME: Final = der.oid_bytes("2.5.4.3")
 _STRING_TAGS: Final = frozenset({0x0C, 0x13})  # UTF8String, PrintableString
 
 _VERSION_3: Final = bytes.fromhex("a003020102")
-_EXTENSIONS_TAG: Final = 0xA3
-_TBS_FIELDS: Final = 8
-_MAX_NAME_PARTS: Final = 16
+_FIELD_TAGS: Final = bytes([0xA0, der.INTEGER, *[der.SEQUENCE] * 5, 0xA3])
 _MAX_CHAIN_CERTIFICATES: Final = 4
 _MAX_PATH_LENGTH: Final = 255
 
 _ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Certificate:
-    """One certificate, read but not yet verified. Two are equal only where they are one object.
+class Certificate(NamedTuple):
+    """One certificate, read but not yet verified.
 
     Attributes:
         der: the whole certificate.
@@ -125,9 +122,20 @@ def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, message: 
     return True
 
 
-def split_chain(pem: str) -> list[bytes]:
-    """Split a PEM chain into its certificates, DER, in the order in which they stand."""
-    return read_pem(pem, CERTIFICATE, max_chars=MAX_CHAIN_CHARS, max_blocks=_MAX_CHAIN_CERTIFICATES)
+def split_chain(pem: str, known: dict[str, bytes] | None = None) -> list[bytes]:
+    """Split a PEM chain into its certificates, DER, in the order in which they stand.
+
+    Args:
+        pem: the chain.
+        known: blocks of other chains that were decoded before (see `read_pem`).
+    """
+    return read_pem(
+        pem,
+        CERTIFICATE,
+        max_chars=MAX_CHAIN_CHARS,
+        max_blocks=_MAX_CHAIN_CERTIFICATES,
+        known=known,
+    )
 
 
 class _SignedPart(NamedTuple):
@@ -174,6 +182,17 @@ def parse_certificate(data: bytes) -> Certificate:
     )
 
 
+@lru_cache(maxsize=64)
+def parse_issuer(data: bytes) -> Certificate:
+    """Read a certificate as `parse_certificate` does; for those that sign for many platforms.
+
+    The root, the platform CAs and the TCB signer stand in the evidence of every platform, so they
+    are read once in a process. Only the reading is remembered: what they sign, and who signed
+    them, is checked in every verification.
+    """
+    return parse_certificate(data)
+
+
 def split_signed(data: bytes) -> tuple[bytes, bytes]:
     """Split a signed X.509 structure (a certificate or a CRL) into signed part and signature.
 
@@ -197,9 +216,8 @@ def _read_signed_part(data: bytes) -> _SignedPart:
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if data[start : start + len(_VERSION_3)] != _VERSION_3:
         raise EvidenceError("a certificate is not of version 3")
-    fields = der.children(data, start, end, _TBS_FIELDS)
-    expected = (0xA0, der.INTEGER, *[der.SEQUENCE] * 5, _EXTENSIONS_TAG)
-    if tuple(field[0] for field in fields) != expected:
+    fields = der.children(data, start, end)
+    if bytes([field[0] for field in fields]) != _FIELD_TAGS:
         raise EvidenceError("a certificate does not have the fields of the profile")
     _, serial, algorithm, issuer, _, subject, key, extensions = fields
     if data[algorithm[1] : algorithm[3]] != ECDSA_WITH_SHA256:
@@ -228,18 +246,16 @@ def common_name(name: bytes) -> str:
     """
     start, end = der.expect(name, 0, len(name), der.SEQUENCE)
     found = []
-    for tag, _, content, stop in der.children(name, start, end, _MAX_NAME_PARTS):
-        if tag != der.SET:
-            raise EvidenceError("a name is malformed")
-        for pair_tag, _, pair, pair_end in der.children(name, content, stop, _MAX_NAME_PARTS):
-            if pair_tag != der.SEQUENCE:
+    for set_tag, _, set_start, set_end in der.children(name, start, end):
+        for pair_tag, _, pair_start, pair_end in der.children(name, set_start, set_end):
+            pair = der.children(name, pair_start, pair_end)
+            if (set_tag, pair_tag) != (der.SET, der.SEQUENCE) or len(pair) != 2:
                 raise EvidenceError("a name is malformed")
-            oid_start, oid_end = der.expect(name, pair, pair_end, der.OID)
-            value_tag, value, value_end = der.read(name, oid_end, pair_end)
-            if name[oid_start:oid_end] == _COMMON_NAME:
-                if value_tag not in _STRING_TAGS or value_end != pair_end:
+            (oid_tag, _, oid_start, oid_end), (value_tag, _, value_start, value_end) = pair
+            if oid_tag == der.OID and name[oid_start:oid_end] == _COMMON_NAME:
+                if value_tag not in _STRING_TAGS:
                     raise EvidenceError("a common name is not a string")
-                found.append(name[value:value_end])
+                found.append(name[value_start:value_end])
     if len(found) != 1 or not found[0].isascii():
         raise EvidenceError("a name does not have exactly one common name in ASCII")
     return found[0].decode("ascii")

@@ -11,7 +11,7 @@ from blindai_async.attestation.certificates import (
     DIGITAL_SIGNATURE,
     KEY_CERT_SIGN,
     Certificate,
-    parse_certificate,
+    parse_issuer,
     split_chain,
 )
 from blindai_async.attestation.formats import EvidenceError, excerpt
@@ -41,32 +41,21 @@ class ChainVerifier:
     def __init__(self, trust_root: TrustRoot, validity: Validity) -> None:
         self._trust_root = trust_root
         self._validity = validity
-        self._chains: dict[str, list[bytes]] = {}
-        self._certificates: dict[bytes, Certificate] = {}
-        self._roots: set[Certificate] = set()
-        self._signed: set[tuple[Certificate, Certificate]] = set()
+        self._blocks: dict[str, bytes] = {}
+        self._roots: set[bytes] = set()
+        self._signed: set[tuple[bytes, bytes]] = set()
 
     def split(self, pem: str) -> list[bytes]:
         """Split a PEM chain into its certificates, DER."""
-        chain = self._chains.get(pem)
-        if chain is None:
-            chain = self._chains[pem] = split_chain(pem)
-        return chain
-
-    def read(self, certificate: bytes) -> Certificate:
-        """Read one certificate."""
-        known = self._certificates.get(certificate)
-        if known is None:
-            known = self._certificates[certificate] = parse_certificate(certificate)
-        return known
+        return split_chain(pem, self._blocks)
 
     def read_chain(self, pem: str) -> list[Certificate]:
         """Read every certificate of a PEM chain, in the order in which they stand."""
-        return [self.read(certificate) for certificate in self.split(pem)]
+        return [parse_issuer(certificate) for certificate in self.split(pem)]
 
     def verify_root(self, root: Certificate) -> None:
         """Demand the trusted root: its public key, its name, signed by itself."""
-        if root in self._roots:
+        if root.der in self._roots:
             return
         trusted = self._trust_root
         if root.point != trusted.point:
@@ -77,7 +66,7 @@ class ChainVerifier:
         pinned = hashlib.sha256(root.der).digest() == trusted.fingerprint
         if not pinned and not root.is_signed_by(root):
             raise EvidenceError("the root is not signed by itself")
-        self._roots.add(root)
+        self._roots.add(root.der)
 
     def verify_chain(
         self, chain: Sequence[Certificate], *names: Collection[str], leaf_is_ca: bool = False
@@ -97,9 +86,10 @@ class ChainVerifier:
                 raise EvidenceError(f"{excerpt(certificate.name)} stands in a wrong place")
         for certificate in chain:
             self._validity.require(
-                f"the certificate {certificate.name!a}",
+                "the certificate",
                 certificate.not_before,
                 certificate.not_after,
+                of=certificate.name,
             )
         if not leaf_is_ca:
             _require_leaf(chain[0])
@@ -114,15 +104,16 @@ class ChainVerifier:
         if not crl.is_signed_by(issuer):
             raise EvidenceError(f"the revocation list is not signed by {issuer.name!a}")
         self._validity.require(
-            f"the revocation list of {issuer.name!a}", crl.last_update, crl.next_update
+            "the revocation list of", crl.last_update, crl.next_update, of=issuer.name
         )
 
     def _verify_signature(self, certificate: Certificate, issuer: Certificate) -> None:
-        if (certificate, issuer) in self._signed:
+        pair = certificate.der, issuer.der
+        if pair in self._signed:
             return
         if not certificate.is_signed_by(issuer):
             raise EvidenceError(f"{certificate.name!a} is not signed by {issuer.name!a}")
-        self._signed.add((certificate, issuer))
+        self._signed.add(pair)
 
 
 def _require_leaf(leaf: Certificate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -42,7 +43,8 @@ class Outcome(StrEnum):
     NOT_REACHED = "not reached"
 
 
-class StepReport(BaseModel):
+@dataclass(frozen=True, slots=True)
+class StepReport:
     """The outcome of one step.
 
     Attributes:
@@ -51,8 +53,6 @@ class StepReport(BaseModel):
         outcome: whether it passed.
         detail: what it found, in words; "" where it was not reached.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int
     name: str

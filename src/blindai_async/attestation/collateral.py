@@ -7,8 +7,7 @@ exact type and size; a field of another shape is refused, never converted.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blindai_async.attestation.formats import EvidenceError, excerpt, parse_timestamp
 from blindai_async.attestation.signed_json import SignedObject, parse_signed_json
@@ -35,8 +34,7 @@ _U16: Final = 0xFFFF
 _ADVISORY: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class TcbInfo:
+class TcbInfo(NamedTuple):
     """The patch levels of one family of platforms, read but not yet verified.
 
     Attributes:
@@ -58,8 +56,7 @@ class TcbInfo:
     levels: tuple[PlatformTcbLevel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QeIdentity:
+class QeIdentity(NamedTuple):
     """What Intel's quoting enclave looks like, read but not yet verified.
 
     Attributes:
@@ -169,20 +166,27 @@ def _levels(content: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any
     return found
 
 
-def _components_v2(tcb: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(_integer(tcb, name, _U8) for name in _COMPONENT_NAMES)
+def _components_v2(tcb: dict[str, Any]) -> bytes:
+    return _svns([tcb.get(name) for name in _COMPONENT_NAMES])
 
 
 _COMPONENT_NAMES: Final = tuple(f"sgxtcbcomp{n:02}svn" for n in range(1, COMPONENTS + 1))
 
 
-def _components_v3(tcb: dict[str, Any]) -> tuple[int, ...]:
+def _components_v3(tcb: dict[str, Any]) -> bytes:
     components = tcb.get("sgxtcbcomponents")
     if not isinstance(components, list) or len(components) != COMPONENTS:
         raise EvidenceError(f"sgxtcbcomponents is not a list of {COMPONENTS} components")
-    if not all(isinstance(component, dict) for component in components):
+    if set(map(type, components)) != {dict}:
         raise EvidenceError("a TCB component is not an object")
-    return tuple(_integer(component, "svn", _U8) for component in components)
+    return _svns([component.get("svn") for component in components])
+
+
+def _svns(values: list[Any]) -> bytes:
+    # Not isinstance: to Python, true is an integer.
+    if set(map(type, values)) == {int} and min(values) >= 0 and max(values) <= _U8:
+        return bytes(values)
+    raise EvidenceError(f"a component's security version is not a number from 0 to {_U8}")
 
 
 def _integer(content: dict[str, Any], name: str, limit: int) -> int:

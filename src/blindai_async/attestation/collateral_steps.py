@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindai_async.attestation.certificates import Certificate, verify_signature
+from blindai_async.attestation.certificates import (
+    Certificate,
+    parse_certificate,
+    parse_issuer,
+    verify_signature,
+)
 from blindai_async.attestation.chains import PCK, PCK_CAS, PLATFORM_CA, TCB_SIGNER, ChainVerifier
 from blindai_async.attestation.collateral import (
     QeIdentity,
@@ -53,23 +58,22 @@ def verify_collateral(
     """
     validity = Validity(at)
     chains = ChainVerifier(trust_root, validity)
-    details = progress.details
     with step(2, NotAnEnclaveError):
         chain = _step_2_root(collateral, quoted_chain, chains)
-        details.append(f"{trust_root.name}")
+        progress.passed(trust_root.name)
     with step(3, NotAnEnclaveError):
         pck, ca, root, platform = _step_3_pck_chain(chain, quoted_chain, chains)
         progress.platform = platform
-        details.append(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
+        progress.passed(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
     with step(4, NotAnEnclaveError):
         root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
-        details.append("the platform is not revoked")
+        progress.passed("the platform is not revoked")
     with step(5):
         signer, tcb_info = _step_5_tcb_info(collateral, root_crl, platform, chains, validity)
-        details.append(f"version {tcb_info.version}, issued {tcb_info.issue_date:%Y-%m-%d}")
+        progress.passed(f"version {tcb_info.version}, issued {tcb_info.issue_date.date()}")
     with step(6):
         identity = _step_6_qe_identity(collateral, root_crl, signer, chains, validity)
-        details.append(f"issued {identity.issue_date:%Y-%m-%d}")
+        progress.passed(f"issued {identity.issue_date.date()}")
     return VerifiedCollateral(
         pck=pck,
         platform=platform,
@@ -77,7 +81,7 @@ def verify_collateral(
         qe_identity=identity,
         valid_from=validity.valid_from,
         valid_until=validity.valid_until,
-        details=tuple(details[1:]),
+        reports=tuple(progress.reports[1:]),
     )
 
 
@@ -94,7 +98,7 @@ def _step_2_root(
         chain = chains.split(quoted_chain)
     else:
         raise EvidenceError("there is no PCK chain, neither in the collateral nor in the quote")
-    chains.verify_root(chains.read(chain[-1]))
+    chains.verify_root(parse_issuer(chain[-1]))
     return chain
 
 
@@ -105,7 +109,8 @@ def _step_3_pck_chain(
     # Two chains that differ would leave it to each reader which platform the quote is from.
     if quoted_chain is not None and chains.split(quoted_chain) != chain:
         raise EvidenceError("the quote and the collateral have different PCK chains")
-    certificates = [chains.read(certificate) for certificate in chain]
+    leaf, *issuers = chain
+    certificates = [parse_certificate(leaf), *map(parse_issuer, issuers)]
     chains.verify_chain(certificates, {PCK}, PCK_CAS)
     pck, ca, root = certificates
     if pck.sgx_extension is None:

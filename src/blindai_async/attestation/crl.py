@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,39 +27,40 @@ __all__ = ["RevocationList", "parse_crl"]
 _VERSION_2: Final = bytes.fromhex("020101")
 _EXTENSIONS_TAG: Final = 0xA0
 _TIME_TAGS: Final = frozenset({0x17, 0x18})  # UTCTime, GeneralizedTime
-_MAX_FIELDS: Final = 7
 _CRL_NUMBER: Final = der.oid_bytes("2.5.29.20")
 _AUTHORITY_KEY: Final = der.oid_bytes("2.5.29.35")
 _UNDERSTOOD: Final = frozenset({_CRL_NUMBER, _AUTHORITY_KEY})
 _HEX_DIGITS: Final = frozenset(string.hexdigits)
 
 
-@dataclass(frozen=True, slots=True)
-class RevocationList:
+class RevocationList(NamedTuple):
     """One CRL, read but not yet verified.
 
     Attributes:
         issuer: the issuer's name, DER.
         last_update: when it was issued.
         next_update: when a newer one is due; it counts no longer after that.
+        signed_part: what the signature covers.
+        signature: the ECDSA signature, DER.
+        parsed: the list itself.
     """
 
     issuer: bytes
     last_update: datetime
     next_update: datetime
-    _signed_part: bytes
-    _signature: bytes
-    _parsed: x509.CertificateRevocationList
+    signed_part: bytes
+    signature: bytes
+    parsed: x509.CertificateRevocationList
 
     def is_signed_by(self, issuer: Certificate) -> bool:
         """Tell whether the issuer's name stands in it and the issuer's key has signed it."""
         return self.issuer == issuer.subject and verify_signature(
-            issuer.key, self._signature, self._signed_part
+            issuer.key, self.signature, self.signed_part
         )
 
     def revokes(self, certificate: Certificate) -> bool:
         """Tell whether the certificate's serial number is listed, for whatever reason."""
-        return self._parsed.get_revoked_certificate_by_serial_number(certificate.serial) is not None
+        return self.parsed.get_revoked_certificate_by_serial_number(certificate.serial) is not None
 
 
 def parse_crl(text: str) -> RevocationList:
@@ -98,7 +98,7 @@ def _read_issuer(signed_part: bytes) -> bytes:
     start, end = der.expect(signed_part, 0, len(signed_part), der.SEQUENCE)
     if signed_part[start : start + len(_VERSION_2)] != _VERSION_2:
         raise EvidenceError("a CRL is not of version 2")
-    fields = der.children(signed_part, start, end, _MAX_FIELDS)
+    fields = der.children(signed_part, start, end)
     tags = [field[0] for field in fields]
     # version, algorithm, issuer, two times, the entries where there are any, and the extensions
     if (

@@ -20,7 +20,6 @@ ED25519_KEY_BYTES: Final = 32
 
 _SIGNING_KEY_OID_BYTES: Final = der.oid_bytes(SIGNING_KEY_OID)
 _EXTENSIONS_TAG: Final = 0xA3
-_MAX_TBS_FIELDS: Final = 10
 
 
 def enclave_signing_key(certificate_der: bytes) -> bytes:
@@ -61,7 +60,7 @@ def _find_signing_key(data: bytes) -> bytes | None:
     if end != len(data):
         raise EvidenceError("bytes follow the certificate")
     start, end = der.expect(data, start, end, der.SEQUENCE)
-    for tag, _, content, stop in der.children(data, start, end, _MAX_TBS_FIELDS):
+    for tag, _, content, stop in der.children(data, start, end):
         if tag == _EXTENSIONS_TAG:
             found = read_extensions(data, content, stop).get(_SIGNING_KEY_OID_BYTES)
             return None if found is None else found.value

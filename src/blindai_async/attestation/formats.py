@@ -7,7 +7,7 @@ what exceeds one is refused before it is read, so that no input costs more than 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 __all__ = [
@@ -59,6 +59,6 @@ def parse_timestamp(text: object) -> datetime:
     if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
         raise EvidenceError(f"{excerpt(text)} is not a time in the form YYYY-MM-DDThh:mm:ssZ")
     try:
-        return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise EvidenceError(f"{excerpt(text)} is not a time that exists") from error

@@ -6,8 +6,7 @@ in its exact size; a field that it does not name is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from blindai_async.attestation import der
 from blindai_async.attestation.formats import EvidenceError
@@ -33,11 +32,9 @@ _CPU_SVN_BYTES: Final = 16
 _MAX_COMPONENT_SVN: Final = 0xFF
 _MAX_PCE_SVN: Final = 0xFFFF
 _MAX_SGX_TYPE: Final = 0xFF
-_MAX_CONFIGURATION_FLAGS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PckExtension:
+class PckExtension(NamedTuple):
     """What Intel certifies of one platform.
 
     Attributes:
@@ -63,7 +60,7 @@ def parse_pck_extension(data: bytes, *, of_platform_ca: bool) -> PckExtension:
         EvidenceError: it is malformed.
     """
     fields: dict[str, bytes] = {}
-    for oid, tag, value in _pairs(data, 0, len(data), limit=len(_FIELDS)):
+    for oid, tag, value in _pairs(data):
         name = _FIELDS.get(oid)
         if name is None or name in fields:
             raise EvidenceError("the SGX extension has an unknown field, or one twice")
@@ -75,26 +72,22 @@ def parse_pck_extension(data: bytes, *, of_platform_ca: bool) -> PckExtension:
     return PckExtension(fields["fmspc"], fields["pce_id"], _parse_tcb(fields["tcb"]))
 
 
-def _pairs(data: bytes, offset: int, end: int, *, limit: int) -> list[tuple[bytes, int, bytes]]:
+def _pairs(data: bytes) -> list[tuple[bytes, int, bytes]]:
     """Read a SEQUENCE of SEQUENCE { OID, value }: the OIDs, and the tags and contents of values.
 
     A value that is a SEQUENCE itself is given whole, header included.
     """
-    start, stop = der.expect(data, offset, end, der.SEQUENCE)
-    if stop != end:
+    start, end = der.expect(data, 0, len(data), der.SEQUENCE)
+    if end != len(data):
         raise EvidenceError("bytes follow a part of the SGX extension")
     found: list[tuple[bytes, int, bytes]] = []
-    while start < end:
-        if len(found) == limit:
-            raise EvidenceError("the SGX extension has too many fields")
-        start, stop = der.expect(data, start, end, der.SEQUENCE)
-        oid_start, oid_end = der.expect(data, start, stop, der.OID)
-        tag, value, value_end = der.read(data, oid_end, stop)
-        if value_end != stop:
-            raise EvidenceError("bytes follow a field of the SGX extension")
-        content = data[oid_end if tag == der.SEQUENCE else value : value_end]
-        found.append((data[oid_start:oid_end], tag, content))
-        start = stop
+    for pair_tag, _, content, stop in der.children(data, start, end):
+        pair = der.children(data, content, stop)
+        if pair_tag != der.SEQUENCE or len(pair) != 2 or pair[0][0] != der.OID:
+            raise EvidenceError("a field of the SGX extension is malformed")
+        (_, _, oid_start, oid_end), (tag, value, value_content, value_end) = pair
+        value_start = value if tag == der.SEQUENCE else value_content
+        found.append((data[oid_start:oid_end], tag, data[value_start:value_end]))
     return found
 
 
@@ -114,13 +107,13 @@ def _checked(name: str, tag: int, value: bytes) -> bytes:
 
 
 def _are_booleans(configuration: bytes) -> bool:
-    pairs = _pairs(configuration, 0, len(configuration), limit=_MAX_CONFIGURATION_FLAGS)
+    pairs = _pairs(configuration)
     return all(tag == der.BOOLEAN and value in (b"\0", b"\xff") for _, tag, value in pairs)
 
 
 def _parse_tcb(data: bytes) -> PlatformTcb:
     versions: dict[int, int] = {}
-    for oid, tag, value in _pairs(data, 0, len(data), limit=len(_TCB_NUMBERS)):
+    for oid, tag, value in _pairs(data):
         number = _TCB_NUMBERS.get(oid)
         if number is None or number in versions:
             raise EvidenceError("the platform's TCB has an unknown field, or one twice")
@@ -135,5 +128,5 @@ def _parse_tcb(data: bytes) -> PlatformTcb:
             raise EvidenceError("the platform's TCB is malformed")
     if len(versions) != len(_TCB_NUMBERS):
         raise EvidenceError("the platform's TCB lacks a field")
-    components = tuple(versions[number] for number in range(1, COMPONENTS + 1))
+    components = bytes(versions[number] for number in range(1, COMPONENTS + 1))
     return PlatformTcb(components, versions[_PCE_SVN])

@@ -34,7 +34,7 @@ class VerifiedCollateral:
         qe_identity: signed and current.
         valid_from: the latest start of the windows of all parts.
         valid_until: the earliest end of them.
-        details: what steps 2 to 6 found, in words.
+        reports: of these steps.
     """
 
     pck: Certificate
@@ -43,7 +43,7 @@ class VerifiedCollateral:
     qe_identity: QeIdentity
     valid_from: datetime
     valid_until: datetime
-    details: tuple[str, ...]
+    reports: tuple[StepReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Progress:
     """The claims of one verification in the making.
 
     Attributes:
-        details: what the steps that passed have found, in words; the first is step 1's.
+        reports: of the steps that have passed, in order.
         report: the enclave's report, once the quote has been parsed.
         platform: what the PCK certificate certifies, once step 3 has passed.
         verdict: what step 11 has established.
@@ -74,15 +74,20 @@ class Progress:
     def __init__(self, trust_root: TrustRoot, enclave_held_data: bytes) -> None:
         self._trust_root = trust_root
         self._enclave_held_data = enclave_held_data
-        self.details: list[str] = []
+        self.reports: list[StepReport] = []
         self.report: ReportBody | None = None
         self.platform: PckExtension | None = None
         self.verdict: TcbVerdict | None = None
         self._validity: tuple[datetime, datetime] | None = None
 
+    def passed(self, detail: str) -> None:
+        """Note that the next step has passed, and what it found."""
+        number = len(self.reports) + 1
+        self.reports.append(StepReport(number, STEPS[number - 1], Outcome.PASSED, detail))
+
     def adopt(self, collateral: VerifiedCollateral) -> None:
         """Take over what steps 2 to 6 have established, here or in an earlier verification."""
-        self.details[1:] = collateral.details
+        self.reports[1:] = collateral.reports
         self.platform = collateral.platform
         self._validity = collateral.valid_from, collateral.valid_until
 
@@ -130,15 +135,17 @@ class Progress:
         return claims
 
     def _steps(self, failure: QuoteValidationError | None) -> tuple[StepReport, ...]:
-        reports = []
-        for number, name in enumerate(STEPS, start=1):
-            outcome, detail = Outcome.NOT_REACHED, ""
-            if failure is not None and number == failure.step:
-                outcome, detail = Outcome.FAILED, str(failure)
-            elif (failure is None or number < failure.step) and number <= len(self.details):
-                outcome, detail = Outcome.PASSED, self.details[number - 1]
-            reports.append(StepReport(number=number, name=name, outcome=outcome, detail=detail))
-        return tuple(reports)
+        if failure is None:
+            return tuple(self.reports)
+        failed = failure.step
+        return (
+            *self.reports[: failed - 1],
+            StepReport(failed, STEPS[failed - 1], Outcome.FAILED, str(failure)),
+            *(
+                StepReport(number, STEPS[number - 1], Outcome.NOT_REACHED)
+                for number in range(failed + 1, len(STEPS) + 1)
+            ),
+        )
 
 
 class step:  # noqa: N801 - reads as a statement: with step(3, NotAnEnclaveError): ...

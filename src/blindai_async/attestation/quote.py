@@ -7,8 +7,7 @@ that no signature covers and nobody reads are room for an attacker's message.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from blindai_async.attestation.formats import MAX_QUOTE_BYTES, EvidenceError
 
@@ -34,8 +33,7 @@ _KEY_BYTES: Final = 64
 _SIGNED_BYTES: Final = _HEADER.size + _REPORT.size
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBody:
+class ReportBody(NamedTuple):
     """What the processor measured and reports of one enclave.
 
     Attributes:
@@ -59,8 +57,7 @@ class ReportBody:
     report_data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A quote, taken apart and not yet verified.
 
     Attributes:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -23,16 +23,14 @@ __all__ = ["MAX_JSON_NESTING", "SignedObject", "ecdsa_signature", "parse_signed_
 MAX_JSON_NESTING: Final = 12
 """How deep arrays and objects may nest; real collateral nests 6 deep."""
 MAX_INTEGER_DIGITS: Final = 10
-"""How many digits a number may have; the largest fields have 32 bits."""
+"""How many digits a number may have: reading one takes time that grows with their square."""
 
-_RAW_SIGNATURE_HEX: Final = re.compile(r"[0-9a-fA-F]{128}")
-_WHITE_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_LONG_NUMBER: Final = re.compile(rf"[\[:, \t\r\n-][0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
 _NOT_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _BRACES_TO_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedObject:
+class SignedObject(NamedTuple):
     """An object of the collateral, decoded, and the very bytes that it was decoded from.
 
     Attributes:
@@ -55,32 +53,33 @@ def parse_signed_json(text: str, name: str) -> SignedObject:
     """Read ``{"<name>": {...}, "signature": "<128 hex digits>"}``, the two keys in any order.
 
     Raises:
-        EvidenceError: it is anything else, or held to no limit.
+        EvidenceError: it is anything else, or exceeds a limit.
     """
     _check_text(text)
-    found: dict[str, tuple[Any, int, int]] = {}
-    position = _expect(text, _skip(text, 0), "{")
-    while True:
-        key, position = _decode(text, _skip(text, position))
-        position = _skip(text, _expect(text, _skip(text, position), ":"))
-        if key not in (name, "signature") or key in found:
-            raise EvidenceError(f"JSON: {excerpt(key)} does not belong beside the {name}")
-        value, end = _decode(text, position)
-        found[key] = value, position, end
-        position = _skip(text, end)
-        if text[position : position + 1] != ",":
-            break
-        position += 1
-    if _skip(text, _expect(text, position, "}")) != len(text) or len(found) != 2:
-        raise EvidenceError(f"JSON: not just one {name} and its signature")
-    content, start, end = found[name]
-    signature = found["signature"][0]
-    if not isinstance(content, dict):
-        raise EvidenceError(f"JSON: the {name} is not an object")
-    if not isinstance(signature, str) or not _RAW_SIGNATURE_HEX.fullmatch(signature):
-        raise EvidenceError("JSON: the signature is not 128 hex digits")
+    before, after = _frame(name)
+    head = before.match(text)
+    if head is None:
+        raise EvidenceError(f"JSON: the text does not begin with the {name}")
+    content, end = _decode_object(text, head.end())
+    tail = after.fullmatch(text, end)
+    signatures = [match[1] for match in (head, tail) if match is not None and match[1] is not None]
+    if tail is None or len(signatures) != 1:
+        raise EvidenceError(f"JSON: not just one {name} and its signature of 128 hex digits")
     return SignedObject(
-        content, text[start:end].encode("ascii"), ecdsa_signature(bytes.fromhex(signature))
+        content,
+        text[head.end() : end].encode("ascii"),
+        ecdsa_signature(bytes.fromhex(signatures[0])),
+    )
+
+
+@lru_cache(maxsize=4)
+def _frame(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What may stand before and after the inner object; its own opening brace still follows."""
+    blank = "[ \\t\\r\\n]*"
+    signature = f'"signature"{blank}:{blank}"([0-9a-fA-F]{{128}})"{blank}'
+    return (
+        re.compile(f'{blank}{{{blank}(?:{signature},{blank})?"{name}"{blank}:{blank}(?={{)'),
+        re.compile(f"{blank}(?:,{blank}{signature})?}}{blank}"),
     )
 
 
@@ -90,6 +89,8 @@ def _check_text(text: str) -> None:
     # With no escape sequences there is one way to write each key, and quotes come in plain pairs.
     if not text.isascii() or "\\" in text:
         raise EvidenceError("JSON: only ASCII without escape sequences is read")
+    if _LONG_NUMBER.search(text):
+        raise EvidenceError(f"JSON: a number has more than {MAX_INTEGER_DIGITS} digits")
     # Peel nested pairs off from the inside. A string with a bracket in it leaves its quotes behind
     # and is refused too, so that brackets within strings cannot hide how deep the text nests.
     structure = text.encode("ascii").translate(_BRACES_TO_BRACKETS, _NOT_STRUCTURE)
@@ -100,22 +101,17 @@ def _check_text(text: str) -> None:
         raise EvidenceError(f"JSON: unbalanced, or nested more than {MAX_JSON_NESTING} deep")
 
 
-def _skip(text: str, position: int) -> int:
-    blank = _WHITE_SPACE.match(text, position)
-    return blank.end() if blank else position
-
-
-def _expect(text: str, position: int, character: str) -> int:
-    if text[position : position + 1] != character:
-        raise EvidenceError(f"JSON: {character} is missing")
-    return position + 1
-
-
-def _decode(text: str, position: int) -> tuple[Any, int]:
+def _decode_object(text: str, start: int) -> tuple[dict[str, Any], int]:
+    """Decode the object whose opening brace stands at `start`: its content, and where it ends."""
     try:
-        return _DECODER.raw_decode(text, position)
+        content, end = _FAST_DECODER.raw_decode(text, start)
+        # Text that comes out again as it went in, compact as Intel writes it, has no key twice.
+        # Only other text is worth the slower decoder, which looks at the keys of every object.
+        if _COMPACT_ENCODER.encode(content) != text[start:end]:
+            content, end = _CHECKING_DECODER.raw_decode(text, start)
     except ValueError as error:
         raise EvidenceError(f"JSON: {error}") from error
+    return content, end
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,19 +121,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _short_integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        raise EvidenceError(f"a number has more than {MAX_INTEGER_DIGITS} digits")
-    return int(digits)
-
-
 def _no_fraction(text: str) -> NoReturn:
     raise EvidenceError(f"{excerpt(text)} is not a whole number")
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_keys,
-    parse_int=_short_integer,
-    parse_float=_no_fraction,
-    parse_constant=_no_fraction,
+_FAST_DECODER: Final = json.JSONDecoder(parse_float=_no_fraction, parse_constant=_no_fraction)
+_CHECKING_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_float=_no_fraction, parse_constant=_no_fraction
 )
+_COMPACT_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Flag, StrEnum, auto
+from functools import cache
+from operator import ge
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from blindai_async.attestation.formats import EvidenceError, excerpt
 
@@ -67,8 +68,10 @@ _DEFICITS: Final = MappingProxyType(
         TcbStatus.UNKNOWN: _Deficit.UNKNOWN,
     }
 )
+_BY_TEXT: Final = {status.value: status for status in TcbStatus if status != TcbStatus.UNKNOWN}
 
 
+@cache
 def merge_statuses(platform: TcbStatus, quoting_enclave: TcbStatus) -> TcbStatus:
     """Merge the platform's status with its quoting enclave's: what is wrong with either is wrong.
 
@@ -91,28 +94,29 @@ def parse_status(text: object) -> TcbStatus:
     Raises:
         EvidenceError: Intel has no such status for SGX.
     """
-    for status in TcbStatus:
-        if text == status.value and status is not TcbStatus.UNKNOWN:
-            return status
-    raise EvidenceError(f"there is no TCB status {excerpt(text)}")
+    status = _BY_TEXT.get(text) if isinstance(text, str) else None
+    if status is None:
+        raise EvidenceError(f"there is no TCB status {excerpt(text)}")
+    return status
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformTcb:
-    """The security versions of a platform: its PCK certificate's, or a level's least ones."""
+class PlatformTcb(NamedTuple):
+    """The security versions of a platform: its PCK certificate's, or a level's least ones.
 
-    components: tuple[int, ...]
+    Attributes:
+        components: 16 versions of 8 bits, one byte each.
+        pce_svn: the version of the provisioning enclave.
+    """
+
+    components: bytes
     pce_svn: int
 
     def reaches(self, level: PlatformTcb) -> bool:
         """Tell whether every one of these versions is at least the level's."""
-        return self.pce_svn >= level.pce_svn and all(
-            own >= least for own, least in zip(self.components, level.components, strict=True)
-        )
+        return self.pce_svn >= level.pce_svn and all(map(ge, self.components, level.components))
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformTcbLevel:
+class PlatformTcbLevel(NamedTuple):
     """One level of the TCB info: from these versions on, the platform has this status."""
 
     tcb: PlatformTcb
@@ -121,8 +125,7 @@ class PlatformTcbLevel:
     advisory_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QeTcbLevel:
+class QeTcbLevel(NamedTuple):
     """One level of the QE identity: from this version on, the quoting enclave has this status."""
 
     isv_svn: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from blindai_async.attestation.formats import EvidenceError
+from blindai_async.attestation.formats import EvidenceError, excerpt
 
 __all__ = ["Validity", "utc"]
 
@@ -36,15 +36,27 @@ class Validity:
         self.valid_from = datetime.min.replace(tzinfo=UTC)
         self.valid_until = datetime.max.replace(tzinfo=UTC)
 
-    def require(self, what: str, start: datetime, end: datetime) -> None:
+    def require(self, what: str, start: datetime, end: datetime, *, of: str = "") -> None:
         """Demand that the moment lies within a part's window, both edges included.
+
+        Args:
+            what: the kind of part, for the message.
+            start: the first moment at which it is valid.
+            end: the last one.
+            of: whose part it is, a name from the evidence.
 
         Raises:
             EvidenceError: the part is not valid yet, or not any more.
         """
         if self.at < start:
-            raise EvidenceError(f"{what} is not valid before {start:%Y-%m-%d %H:%M:%S} UTC")
+            raise EvidenceError(
+                f"{_named(what, of)} is not valid before {start:%Y-%m-%d %H:%M:%S} UTC"
+            )
         if self.at > end:
-            raise EvidenceError(f"{what} has expired at {end:%Y-%m-%d %H:%M:%S} UTC")
+            raise EvidenceError(f"{_named(what, of)} has expired at {end:%Y-%m-%d %H:%M:%S} UTC")
         self.valid_from = max(self.valid_from, start)
         self.valid_until = min(self.valid_until, end)
+
+
+def _named(what: str, of: str) -> str:
+    return f"{what} {excerpt(of)}" if of else what

@@ -125,7 +125,7 @@ def verify_with(
         with step(1):
             parsed = _step_1_parse_quote(quote)
             progress.report = parsed.report
-            progress.details.append("version 3, ECDSA P-256")
+            progress.passed("version 3, ECDSA P-256")
         verified = collateral_verifier(collateral, parsed.pck_chain, trust_root, at, progress)
         progress.adopt(verified)
         _verify_quote(parsed, verified, enclave_held_data, progress)
@@ -139,24 +139,23 @@ def _verify_quote(
     quote: Quote, verified: VerifiedCollateral, enclave_held_data: bytes, progress: Progress
 ) -> None:
     """Take steps 7 to 12."""
-    details = progress.details
     with step(7):
         _step_7_qe_report_signature(quote, verified.pck)
-        details.append("signed by the platform's PCK")
+        progress.passed("signed by the platform's PCK")
     with step(8):
         qe_level = _step_8_qe_identity(quote, verified.qe_identity)
-        details.append(f"ISV SVN {quote.qe_report.isv_svn}: {qe_level.status}")
+        progress.passed(f"ISV SVN {quote.qe_report.isv_svn}: {qe_level.status}")
     with step(9):
         _step_9_enclave_report_signature(quote)
-        details.append(f"MRENCLAVE {quote.report.mr_enclave.hex()}")
+        progress.passed(f"MRENCLAVE {quote.report.mr_enclave.hex()}")
     with step(10):
         platform_level = _step_10_platform_level(verified.tcb_info, verified.platform)
-        details.append(f"level of {platform_level.date:%Y-%m-%d}: {platform_level.status}")
+        progress.passed(f"level of {platform_level.date.date()}: {platform_level.status}")
     progress.verdict = _step_11_merge(platform_level, qe_level)
     _require_not_revoked(progress.verdict)
-    details.append(f"{progress.verdict.status}")
+    progress.passed(progress.verdict.status.value)
     _step_12_binding(quote, enclave_held_data)
-    details.append("bound to the enclave held data")
+    progress.passed("bound to the enclave held data")
 
 
 def _step_1_parse_quote(quote: bytes) -> Quote:

@@ -9,8 +9,8 @@ from blindai_async.attestation.formats import EvidenceError
 
 __all__ = ["Extension", "read_extensions"]
 
-_MAX_EXTENSIONS: Final = 32
-_TRUE: Final = b"\xff"
+_MAX_PARTS: Final = 3  # identifier, critical flag where it is set, value
+_TRUE: Final = b"\x01\x01\xff"
 
 
 class Extension(NamedTuple):
@@ -34,23 +34,18 @@ def read_extensions(data: bytes, start: int, end: int) -> dict[bytes, Extension]
     if stop != end:
         raise EvidenceError("bytes follow the extensions")
     found: dict[bytes, Extension] = {}
-    while start < end:
-        if len(found) == _MAX_EXTENSIONS:
-            raise EvidenceError(f"more than {_MAX_EXTENSIONS} extensions")
-        start, stop = der.expect(data, start, end, der.SEQUENCE)
-        oid_start, oid_end = der.expect(data, start, stop, der.OID)
-        oid = data[oid_start:oid_end]
+    for tag, _, content, stop in der.children(data, start, end):
+        parts = der.children(data, content, stop)
+        if tag != der.SEQUENCE or not 2 <= len(parts) <= _MAX_PARTS or parts[0][0] != der.OID:
+            raise EvidenceError("an extension is malformed")
+        oid = data[parts[0][2] : parts[0][3]]
         if oid in found:
             raise EvidenceError("an extension stands twice")
-        tag, value_start, value_end = der.read(data, oid_end, stop)
-        critical = tag == der.BOOLEAN
-        if critical:
-            # DER leaves the default FALSE out, and TRUE has one spelling.
-            if data[value_start:value_end] != _TRUE:
-                raise EvidenceError("an extension's critical flag is not DER")
-            tag, value_start, value_end = der.read(data, value_end, stop)
-        if tag != der.OCTET_STRING or value_end != stop:
-            raise EvidenceError("an extension's value is not one octet string")
-        found[oid] = Extension(critical, data[value_start:value_end])
-        start = stop
+        critical = len(parts) == _MAX_PARTS
+        # DER leaves the default FALSE out, and TRUE has one spelling.
+        if critical and data[parts[1][1] : parts[1][3]] != _TRUE:
+            raise EvidenceError("an extension's critical flag is not DER")
+        if parts[-1][0] != der.OCTET_STRING:
+            raise EvidenceError("an extension's value is not an octet string")
+        found[oid] = Extension(critical, data[parts[-1][2] : parts[-1][3]])
     return found
