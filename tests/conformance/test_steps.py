@@ -1,0 +1,441 @@
+"""One thing wrong at a time: each is found, at its step, with its error.
+
+The evidence is an emulated platform's. Whatever a change touches is signed anew by the right key,
+so that nothing but the one check can find it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from blindai_async.attestation import INTEL_SGX_ROOT
+from blindai_async.errors import (
+    EnclaveHeldDataError,
+    NotAnEnclaveError,
+    QuoteValidationError,
+    TcbStatusError,
+)
+from blindai_async.server.platform import (
+    CA_USAGE,
+    LEAF_USAGE,
+    CrlEncoding,
+    new_key,
+    reformatted,
+    replacing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Case, Platforms
+
+PAST, FUTURE = timedelta(days=-3), timedelta(days=3)
+KEY = new_key()
+P384 = new_key(ec.SECP384R1())
+
+TCB_MEMBERS = ("component01", "component16", "pce_svn", "cpu_svn")
+SGX_MEMBERS = (*TCB_MEMBERS, "ppid", "tcb", "pce_id", "fmspc", "sgx_type")
+
+
+def changes(step: int, error: type[QuoteValidationError], *rows: dict[str, object]) -> list[Any]:
+    return [
+        pytest.param(row, error, step, id=f"{step} {', '.join(row)} {number}")
+        for number, row in enumerate(rows)
+    ]
+
+
+STEP_1 = changes(
+    1,
+    QuoteValidationError,
+    {"quote.version": 4},
+    {"quote.version": 2},
+    {"quote.key_type": 3},
+    {"quote.tee_type": 0x81},
+    {"quote.vendor_id": bytes(16)},
+    {"quote.signature_length": 0},
+    {"quote.signature_length": 2**32 - 1},
+    {"quote.authentication_length": 31},
+    {"quote.authentication_length": 65535},
+    {"quote.certification_length": 0},
+    {"quote.certification_length": 2**32 - 1},
+    {"quote.certification_type": 4},
+    {"quote.certification_type": 6},
+    {"quote.certification_data": b"\xff"},
+    {"quote.extra_signature_data": b"\0"},
+    {"quote.after_signing": lambda quote: quote + b"\0"},
+    {"quote.after_signing": lambda quote: quote[:-1]},
+    {"quote.after_signing": lambda quote: quote[:431]},
+    {"quote.after_signing": lambda _: b""},
+    {"quote.after_signing": lambda quote: quote + bytes(1 << 20)},
+)
+
+STEP_2 = changes(
+    2,
+    NotAnEnclaveError,
+    {"pki.root.key": KEY},
+    {"pki.root.signing_key": KEY},
+    {"pki.root.subject": "Intel SGX Root CB"},
+    {"pki.root.hash_name": "sha384"},
+    {"collateral.overrides": {"pck_certificate": ""}},
+    {"collateral.overrides": {"pck_signing_chain": ""}},
+    {"collateral.overrides": {"pck_signing_chain": "not PEM"}},
+    {"collateral.pck_certificate": False, "quote.certification_type": 1},
+    {"collateral.pck_certificate": False, "quote.certification_data": b""},
+)
+
+STEP_3 = changes(
+    3,
+    NotAnEnclaveError,
+    {"pki.pck.subject": "Intel SGX TCB Signing"},
+    {"pki.intermediate.subject": "Intel SGX Root CA"},
+    {"pki.intermediate.subject": "Intel SGX TCB Signing"},
+    {"pki.pck.issuer": "Intel SGX PCK Processor CA"},
+    {"pki.intermediate.issuer": "Another Root"},
+    {"pki.pck.signing_key": KEY},
+    {"pki.intermediate.signing_key": KEY},
+    {"pki.intermediate.ca": False, "pki.intermediate.path_length": None},
+    {"pki.intermediate.ca": None, "pki.intermediate.path_length": None},
+    {"pki.root.ca": False, "pki.root.path_length": None},
+    {"pki.root.path_length": 0},
+    {"pki.root.key_usage": LEAF_USAGE},
+    {"pki.root.key_usage": None},
+    {"pki.intermediate.key_usage": LEAF_USAGE},
+    {"pki.intermediate.key_usage": None},
+    {"pki.pck.ca": True},
+    {"pki.pck.key_usage": CA_USAGE},
+    {"pki.pck.hash_name": "sha384"},
+    {"pki.intermediate.hash_name": "sha384"},
+    {"pki.pck.key": P384},
+    {"pki.pck.extra_extensions": (("1.2.3.4", True, b"x"),)},
+    {"pki.intermediate.extra_extensions": (("2.5.29.30", True, b"0\0"),)},
+    {"pki.pck.after_signing": lambda certificate: certificate + b"\0"},
+    {"pki.pck.sgx_extension": None},
+    {"pki.pck.sgx_extension": b""},
+    {"pki.pck.sgx_extension": b"\x30\x80\0\0"},
+    {"pki.pck.sgx_extension.trailing": b"\0"},
+    {"pki.pck.sgx_extension.ppid": bytes(15)},
+    {"pki.pck.sgx_extension.fmspc": bytes(5)},
+    {"pki.pck.sgx_extension.pce_id": bytes(3)},
+    {"pki.pck.sgx_extension.cpu_svn": bytes(17)},
+    {"pki.pck.sgx_extension.platform_instance_id": bytes(15)},
+    {"pki.pck.sgx_extension.component_svns": (256, *[0] * 15)},
+    {"pki.pck.sgx_extension.component_svns": (*[0] * 15, -1)},
+    {"pki.pck.sgx_extension.pce_svn": 65536},
+    {"pki.pck.sgx_extension.values": (("component03", b"\x04\x01\x04"),)},
+    {"pki.pck.sgx_extension.values": (("component03", b"\x02\x02\0\x04"),)},
+    {"pki.pck.sgx_extension.values": (("sgx_type", b"\x02\x01\x01"),)},
+    {"pki.pck.sgx_extension.values": (("fmspc", b"\x0c\x06EMULAT"),)},
+    {"pki.pck.sgx_extension.values": (("smt_enabled", b"\x01\x01\x01"),)},
+    {"pki.intermediate.subject": "Intel SGX PCK Processor CA"},
+    *(
+        {f"pki.pck.sgx_extension.{knob}": frozenset({name})}
+        for knob in ("omitted", "repeated")
+        for name in SGX_MEMBERS
+    ),
+)
+
+STEP_4 = changes(
+    4,
+    NotAnEnclaveError,
+    {"crls.root.signing_key": KEY},
+    {"crls.pck.signing_key": KEY},
+    {"crls.root.issuer": "Another Root"},
+    {"crls.pck.issuer": "Intel SGX PCK Processor CA"},
+    {"crls.root.hash_name": "sha384"},
+    {"crls.pck.after_signing": lambda crl: crl + b"\0"},
+    {"collateral.crl_encoding": CrlEncoding.BASE64_DER},
+    {"collateral.overrides": {"root_ca_crl": ""}},
+    {"collateral.overrides": {"pck_crl": ""}},
+    {"collateral.overrides": {"pck_crl": "30"}},
+    {"collateral.overrides": {"pck_crl": "303"}},
+    {"collateral.overrides": {"pck_crl_issuer_chain": ""}},
+    {"pki.root.key_usage": CA_USAGE - {"crl_sign"}},
+    {"pki.intermediate.key_usage": CA_USAGE - {"crl_sign"}},
+)
+
+STEP_5 = changes(
+    5,
+    QuoteValidationError,
+    {"collateral.overrides": {"tcb_info_issuer_chain": ""}},
+    {"collateral.overrides": {"tcb_info": ""}},
+    {"collateral.overrides": {"tcb_info": "{}"}},
+    {"pki.tcb_signer.subject": "Intel SGX PCK Certificate"},
+    {"pki.tcb_signer.signing_key": KEY},
+    {"pki.tcb_signer.ca": True},
+    {"pki.tcb_signer.key_usage": CA_USAGE},
+    {"tcb_info.signing_key": KEY},
+    {"tcb_info.after_signing": reformatted},
+    {"tcb_info.after_signing": replacing('"OutOfDate"', '"UpToDate"')},
+    {"tcb_info.after_signing": replacing(',"signature"', ',"signature":"","signature"')},
+    {"tcb_info.fmspc": b"OTHERS"},
+    {"tcb_info.pce_id": b"\0\x01"},
+    {"tcb_info.version": 4},
+    {"tcb_info.id": "TDX"},
+    {"tcb_info.levels.0.status": "Unknown"},
+    {"tcb_info.levels.1.status": "TDRelaunchAdvised"},
+    {"tcb_info.levels.1.component_svns": (256, *[0] * 15)},
+    {"tcb_info.levels.1.component_svns": (0,) * 15},
+    {"tcb_info.levels.1.pce_svn": 65536},
+    {"tcb_info.levels.1.advisory_ids": ("\n",)},
+    {"tcb_info.levels": ()},
+    {"tcb_info.before_signing": replacing('"tcbLevels"', '"tcbLevel"')},
+    {"tcb_info.before_signing": replacing('"pceId"', '"pceId":"0000","pceId"')},
+    {"tcb_info.before_signing": replacing('"svn":7', '"svn":true')},
+    {"tcb_info.before_signing": replacing('"svn":7', '"svn":7.0')},
+    {"tcb_info.before_signing": replacing('"svn":7', '"svn":NaN')},
+    {"tcb_info.before_signing": replacing('"svn":7', '"svn":' + "7" * 5000)},
+    {"tcb_info.before_signing": replacing('"pceId":"0000"', '"pceId":"00 0"')},
+    {"tcb_info.before_signing": replacing('"pceId":"', '"pceId":"\\u0030')},
+)
+
+STEP_6 = changes(
+    6,
+    QuoteValidationError,
+    {"collateral.overrides": {"qe_identity_issuer_chain": ""}},
+    {"collateral.overrides": {"qe_identity": ""}},
+    {"collateral.overrides": {"qe_identity": "{}"}},
+    {"qe_identity.signing_key": KEY},
+    {"qe_identity.after_signing": reformatted},
+    {"qe_identity.id": "TD_QE"},
+    {"qe_identity.id": "QVE"},
+    {"qe_identity.version": 1},
+    {"qe_identity.version": 3},
+    {"qe_identity.levels": ()},
+    {"qe_identity.levels.1.isv_svn": 65536},
+    {"qe_identity.levels.1.status": ""},
+    {"qe_identity.mr_signer": bytes(31)},
+    {"qe_identity.isv_prod_id": -1},
+    {"qe_identity.misc_select_mask": bytes(5)},
+    {"qe_identity.attributes": bytes(15)},
+)
+
+STEP_7 = changes(
+    7,
+    QuoteValidationError,
+    {"quoting_enclave.report_signing_key": KEY},
+    {"quoting_enclave.report.report_data": bytes(32)},
+    {"quoting_enclave.report.overwrites": ((383, b"\x01"),)},
+)
+
+STEP_8 = changes(
+    8,
+    QuoteValidationError,
+    {"quoting_enclave.report.misc_select": 1},
+    {"quoting_enclave.report.attributes_flags": 0x17},
+    {"quoting_enclave.report.attributes_flags": 0x04},
+    {"quoting_enclave.report.mr_signer": bytes(32)},
+    {"quoting_enclave.report.isv_prod_id": 2},
+    {"quoting_enclave.report.isv_svn": 4},
+)
+
+STEP_9 = changes(
+    9,
+    QuoteValidationError,
+    {"quoting_enclave.quote_signing_key": KEY},
+    {"quoting_enclave.announced_key": bytes(64)},
+    {"quoting_enclave.announced_key": b"\xff" * 64},
+)
+
+STEP_10 = changes(
+    10,
+    QuoteValidationError,
+    {"pki.pck.sgx_extension.component_svns": (0,) * 16},
+    {"pki.pck.sgx_extension.component_svns": (255, 255, 255, 255, 254, *[255] * 11)},
+    {"pki.pck.sgx_extension.pce_svn": 9},
+)
+
+STEP_11 = changes(
+    11,
+    TcbStatusError,
+    {"tcb_info.levels.0.status": "Revoked"},
+    {"qe_identity.levels.0.status": "Revoked"},
+    {"tcb_info.levels.0.status": "Revoked", "qe_identity.levels.0.status": "OutOfDate"},
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "step"),
+    [
+        *STEP_1,
+        *STEP_2,
+        *STEP_3,
+        *STEP_4,
+        *STEP_5,
+        *STEP_6,
+        *STEP_7,
+        *STEP_8,
+        *STEP_9,
+        *STEP_10,
+        *STEP_11,
+    ],
+)
+def test_one_thing_wrong_is_found_at_its_step(
+    platforms: Platforms,
+    change: dict[str, object],
+    error: type[QuoteValidationError],
+    step: int,
+) -> None:
+    platforms.case(change).refusal(error, step)
+
+
+def test_sound_evidence_is_accepted(sound: Case) -> None:
+    claims = sound.verify()
+    assert claims.verified
+    assert [report.number for report in claims.steps] == list(range(1, 13))
+
+
+def test_an_emulated_root_is_not_intels(sound: Case) -> None:
+    sound.but(trust_root=INTEL_SGX_ROOT).refusal(NotAnEnclaveError, 2)
+
+
+def test_revoked_certificates_are_refused(platforms: Platforms) -> None:
+    pki = platforms.sound[3].blueprint.pki
+
+    def case(crl: str, serial: int) -> Case:
+        return platforms.case({f"crls.{crl}.revoked": (1, serial, 2**158)})
+
+    case("pck", pki.pck.serial_number).refusal(NotAnEnclaveError, 4)
+    case("root", pki.intermediate.serial_number).refusal(NotAnEnclaveError, 4)
+    assert case("pck", pki.pck.serial_number + 1).verify().verified
+    # A list speaks only of the certificates that its own issuer has issued.
+    assert case("pck", pki.intermediate.serial_number).verify().verified
+    assert case("root", pki.pck.serial_number).verify().verified
+
+
+def test_a_revoked_tcb_signer_fails_step_4_but_is_no_forged_enclave(platforms: Platforms) -> None:
+    signer = platforms.sound[3].blueprint.pki.tcb_signer.serial_number
+    platforms.case({"crls.root.revoked": (signer,)}).refusal(QuoteValidationError, 4)
+
+
+def test_the_revocation_lists_cannot_stand_for_each_other(platforms: Platforms) -> None:
+    sound = platforms.case()
+    for name, other in (("pck_crl", "root_ca_crl"), ("root_ca_crl", "pck_crl")):
+        sound.but(**{name: getattr(sound.collateral, other)}).refusal(NotAnEnclaveError, 4)
+
+
+def test_the_pck_revocation_list_must_be_of_the_pcks_own_ca(platforms: Platforms) -> None:
+    other = platforms.case({"pki.intermediate.key": KEY}).collateral
+    platforms.case().but(
+        pck_crl=other.pck_crl, pck_crl_issuer_chain=other.pck_crl_issuer_chain
+    ).refusal(NotAnEnclaveError, 4)
+    platforms.case().but(pck_crl_issuer_chain=other.pck_crl_issuer_chain).refusal(
+        NotAnEnclaveError, 4
+    )
+
+
+def test_a_renewed_certificate_of_the_same_ca_may_issue_the_list(platforms: Platforms) -> None:
+    renewed = platforms.case({"pki.intermediate.serial_number": 7}).collateral
+    case = platforms.case().but(pck_crl_issuer_chain=renewed.pck_crl_issuer_chain)
+    assert case.verify().verified
+    revoked = platforms.case({"crls.root.revoked": (7,)}).collateral
+    case.but(root_ca_crl=revoked.root_ca_crl).refusal(NotAnEnclaveError, 4)
+
+
+@pytest.mark.parametrize(
+    "shorten",
+    [
+        lambda collateral: {"pck_signing_chain": collateral.tcb_info_issuer_chain},
+        lambda collateral: {"pck_signing_chain": collateral.pck_signing_chain * 2},
+        lambda collateral: {"pck_certificate": collateral.pck_certificate * 2},
+    ],
+    ids=["another CA", "too long", "the leaf twice"],
+)
+def test_the_pck_chain_has_exactly_its_three_certificates(
+    platforms: Platforms, shorten: Callable[..., dict[str, str]]
+) -> None:
+    case = platforms.case({"quote.certification_type": 1})
+    assert case.verify().verified
+    with pytest.raises(NotAnEnclaveError) as caught:
+        case.but(**shorten(case.collateral)).verify()
+    assert caught.value.step in {2, 3}
+
+
+def test_two_different_pck_chains_are_refused(platforms: Platforms) -> None:
+    other = platforms.case({"pki.pck.serial_number": 7}).collateral
+    case = platforms.case().but(pck_certificate=other.pck_certificate)
+    case.refusal(NotAnEnclaveError, 3)
+    renewed = platforms.case({"pki.pck.serial_number": 7, "quote.certification_type": 1})
+    assert renewed.verify().verified
+
+
+def test_the_signer_of_the_qe_identity_is_the_tcb_infos(platforms: Platforms) -> None:
+    other = platforms.case({"pki.tcb_signer.key": KEY}).collateral
+    platforms.case().but(
+        qe_identity=other.qe_identity, qe_identity_issuer_chain=other.qe_identity_issuer_chain
+    ).refusal(QuoteValidationError, 6)
+
+
+def test_a_tcb_signing_chain_under_another_root_is_refused(platforms: Platforms) -> None:
+    other = platforms.case(version=2).collateral
+    case = platforms.case()
+    case.but(tcb_info_issuer_chain=other.tcb_info_issuer_chain).refusal(QuoteValidationError, 5)
+    case.but(qe_identity_issuer_chain=other.qe_identity_issuer_chain).refusal(
+        QuoteValidationError, 6
+    )
+    case.but(pck_crl_issuer_chain=other.pck_crl_issuer_chain).refusal(NotAnEnclaveError, 4)
+
+
+def test_a_quote_is_bound_to_the_data_that_it_was_made_for(sound: Case) -> None:
+    for other in (b"", sound.enclave_held_data + b"\0", sound.enclave_held_data[1:]):
+        sound.but(enclave_held_data=other).refusal(EnclaveHeldDataError, 12)
+
+
+def test_report_and_header_cannot_be_changed_after_signing(sound: Case) -> None:
+    for offset in (8, 10, 28, 48, 112, 200, 304, 368, 431):
+        quote = bytearray(sound.quote)
+        quote[offset] ^= 1
+        expected = EnclaveHeldDataError if offset == 1000 else QuoteValidationError
+        sound.but(quote=bytes(quote)).refusal(expected, 9)
+    # What the QE report vouches for is covered by the PCK's signature.
+    for offset in (436 + 64, 436 + 128, 436 + 512, 436 + 576 + 2):
+        quote = bytearray(sound.quote)
+        quote[offset] ^= 1
+        sound.but(quote=bytes(quote)).refusal(QuoteValidationError, 7)
+
+
+def test_an_attestation_key_that_is_no_point_is_refused(platforms: Platforms) -> None:
+    platforms.case({"quoting_enclave.announced_key": b"\x01" * 64}).refusal(QuoteValidationError, 9)
+
+
+def test_revocation_lists_in_hex_are_read(platforms: Platforms) -> None:
+    case = platforms.case({"collateral.crl_encoding": CrlEncoding.HEX_DER})
+    assert case.verify().verified
+    upper = {name: getattr(case.collateral, name).upper() for name in ("pck_crl", "root_ca_crl")}
+    assert case.but(**upper).verify().verified
+
+
+def test_a_processor_ca_certifies_platforms_without_instance(platforms: Platforms) -> None:
+    change = {
+        "pki.intermediate.subject": "Intel SGX PCK Processor CA",
+        "pki.pck.sgx_extension.platform_instance_id": None,
+        "pki.pck.sgx_extension.configuration": None,
+    }
+    assert platforms.case(change).verify().verified
+
+
+def test_the_other_encodings_of_sound_evidence_are_accepted(platforms: Platforms) -> None:
+    plain = platforms.case()
+    for change in (
+        {"tcb_info.before_signing": reformatted},
+        {"qe_identity.before_signing": reformatted},
+        {"collateral.pck_certificate": False},
+        {"quote.certification_type": 1, "quote.certification_data": b"PPID"},
+    ):
+        assert platforms.case(change).verify().tcb_status is plain.verify().tcb_status
+    signature_first = plain.collateral.tcb_info[1:-1].rpartition(",")
+    assert plain.but(tcb_info=f"{{{signature_first[2]}, {signature_first[0]} }}\n").verify()
+
+
+def test_the_pck_chain_may_end_as_a_c_string(platforms: Platforms) -> None:
+    collateral = platforms.case().collateral
+    chain = (collateral.pck_certificate + collateral.pck_signing_chain).encode()
+    for end, fine in ((b"\0", True), (b"\0\0", False), (b"\n\0\n", False)):
+        case = platforms.case({"quote.certification_data": chain + end})
+        if fine:
+            assert case.verify().verified
+        else:
+            case.refusal(NotAnEnclaveError, 3)
