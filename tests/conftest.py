@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from blindai_async.server import BlindAIServer
 
 Dims = "Sequence[int | str | None] | None"
+
+
+# A slow machine is no failure of the code under test.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 class OnnxModels:

@@ -128,7 +128,9 @@ class BlindAIServer:
             max_input_size=max_input_size,
             max_message_size=max_message_size,
             max_pending_bytes=max_pending_bytes,
-            inference_threads=inference_threads or os.cpu_count() or 1,
+            inference_threads=(
+                (os.cpu_count() or 1) if inference_threads is None else inference_threads
+            ),
             inference_timeout=inference_timeout,
             stream_timeout=stream_timeout,
             grace=grace,
@@ -252,6 +254,8 @@ class _Run:
         self._gate = CallGate()
         self._watchdog = Watchdog(min(settings.stream_timeout, settings.inference_timeout))
         self._keeper = WorkerPool(1, "blindai-keeper")
+        # Of its own: a handshake must not wait until the keeper has loaded somebody's model.
+        self._quoter = WorkerPool(1, "blindai-quoter")
         self._runners = WorkerPool(settings.inference_threads, "blindai-inference")
         self._health = (HealthService(EXCHANGE), HealthService(ATTESTATION))
         self._servers: list[grpc.aio.Server] = []
@@ -260,7 +264,7 @@ class _Run:
 
     async def prepare(self, directory: Path | None, models: Mapping[str, Path]) -> None:
         """Open the directory, make the identity and load the models, off the loop."""
-        await self._keeper.submit(lambda: self._prepare(directory, models))
+        await self._keeper.run(lambda: self._prepare(directory, models))
 
     def _prepare(self, directory: Path | None, models: Mapping[str, Path]) -> None:
         if directory is None:
@@ -286,7 +290,7 @@ class _Run:
             self._runners,
         )
         attestation = AttestationService(
-            self.enclave_identity, hardware, self._settings.version, self._keeper
+            self.enclave_identity, hardware, self._settings.version, self._quoter
         )
         enclave, machine = self.enclave_identity, self.host_identity
         attested = await self._serve(
@@ -345,7 +349,7 @@ class _Run:
         await asyncio.gather(*(server.stop(None) for server in self._servers))
         if self._temporary is not None:
             temporary = self._temporary
-            await self._keeper.submit(lambda: shutil.rmtree(temporary, ignore_errors=True))
+            await self._keeper.run(lambda: shutil.rmtree(temporary, ignore_errors=True))
         self._watchdog.close()
-        self._keeper.close()
-        self._runners.close()
+        for pool in (self._keeper, self._quoter, self._runners):
+            pool.close()

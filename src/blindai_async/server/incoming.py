@@ -74,10 +74,14 @@ class ModelUpload:
         """The whole file.
 
         Raises:
-            RefusalError: it is empty.
+            RefusalError: it is empty, or shorter than it was announced to be.
         """
         if not self._file:
             raise invalid_argument("Received no data")
+        # gRPC shows a stream that was broken off as one that ended, and an ONNX file that is cut
+        # between two fields may load. (A length below the file's is a chunk's: no harm in it.)
+        if len(self._file) < self.request.length:
+            raise invalid_argument("Model is incomplete")
         whole = bytes(self._file)
         self._file.clear()
         return whole

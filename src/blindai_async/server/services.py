@@ -47,7 +47,7 @@ class AttestationService:
         identity: the enclave's.
         hardware: makes the evidence; None in simulation mode.
         version: what `GetServerInfo` tells.
-        keeper: the thread that asks the hardware.
+        quoter: the thread that asks the hardware.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class AttestationService:
         identity: EnclaveIdentity,
         hardware: QuotingPlatform | None,
         version: str,
-        keeper: WorkerPool,
+        quoter: WorkerPool,
     ) -> None:
         self._identity = identity
         self._hardware = hardware
         self._version = version
-        self._keeper = keeper
+        self._quoter = quoter
 
     def handler(self, gate: CallGate) -> grpc.GenericRpcHandler:
         """What to register with the untrusted port's server."""
@@ -105,7 +105,7 @@ class AttestationService:
                 enclave_held_data=held_data,
             ).SerializeToString()
 
-        return await self._keeper.submit(make_evidence)
+        return await self._quoter.run(make_evidence)
 
 
 class ExchangeService:
@@ -159,7 +159,7 @@ class ExchangeService:
             upload = ModelUpload(self._settings.max_model_size, hold)
             await receive(context, upload.accept, watch, timeout=self._settings.stream_timeout)
             watch.allow(self._settings.inference_timeout, "Loading the model took too long")
-            return await self._keeper.submit(lambda: self._add_model(upload))
+            return await self._keeper.run(lambda: self._add_model(upload))
 
     def _add_model(self, upload: ModelUpload) -> bytes:
         """Load the model and build the reply. Runs in the keeper's thread."""
@@ -185,9 +185,7 @@ class ExchangeService:
             inference = Inference(self._store.get(request.model_id), tensors)
             watch.allow(self._settings.inference_timeout, "The inference took too long")
             try:
-                return await self._runners.submit(
-                    lambda: self._predict(inference, tensors, request)
-                )
+                return await self._runners.run(lambda: self._predict(inference, tensors, request))
             except asyncio.CancelledError:
                 inference.stop()  # nobody waits for it any more
                 raise
@@ -216,7 +214,7 @@ class ExchangeService:
         model_id = parse(exchange_pb.DeleteModelRequest, request).model_id
         if not model_id:
             raise invalid_argument("Model id is empty")
-        await self._keeper.submit(lambda: self._store.delete(model_id))
+        await self._keeper.run(lambda: self._store.delete(model_id))
         return exchange_pb.DeleteModelReply().SerializeToString()
 
 

@@ -11,16 +11,24 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Job = tuple[Callable[[], object], asyncio.Future[object]]
-
 __all__ = ["WorkerPool"]
 
 T = TypeVar("T")
+
+
+class _Job:
+    """Work that waits for a thread, and where its result goes."""
+
+    __slots__ = ("future", "work")
+
+    def __init__(self, work: Callable[[], object], future: asyncio.Future[Any]) -> None:
+        self.work: Callable[[], object] | None = work
+        self.future = future
 
 
 class WorkerPool:
@@ -33,8 +41,8 @@ class WorkerPool:
 
     def __init__(self, threads: int, name: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._results: deque[tuple[asyncio.Future[object], object, BaseException | None]] = deque()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._results: deque[tuple[asyncio.Future[Any], object, BaseException | None]] = deque()
         self._woken = False
         # Daemons: a model that never ends must not keep the process from ending.
         self._threads = [
@@ -44,11 +52,17 @@ class WorkerPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `job` in a thread. One that is cancelled before its turn is not run."""
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` in a thread. If the caller is cancelled before its turn, it is not done."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((job, future))  # type: ignore[arg-type]  # the queue forgets each job's T
-        return future
+        job = _Job(work, future)
+        self._jobs.put(job)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # The job stays in the queue; what it holds (an upload, large inputs) must not.
+            job.work = None
+            raise
 
     def close(self) -> None:
         """Let the threads end after the jobs that were submitted."""
@@ -56,17 +70,17 @@ class WorkerPool:
             self._jobs.put(None)
 
     def _work(self) -> None:
-        while (entry := self._jobs.get()) is not None:
-            job, future = entry
-            if future.cancelled():
+        while (job := self._jobs.get()) is not None:
+            work, future = job.work, job.future
+            if work is None:
                 continue
             result, error = None, None
             try:
-                result = job()
+                result = work()
             except BaseException as raised:  # noqa: BLE001 - the future raises it again
                 error = raised
             self._results.append((future, result, error))
-            del entry, job, future, result, error  # tens of MB that nobody waits for any more
+            del job, work, future, result, error  # tens of MB that nobody waits for any more
             self._wake()
 
     def _wake(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 
 import grpc
 import pytest
 
 from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async.server.platform import EmulatedPlatform
 
 
 class FixedEvidence:
@@ -76,6 +78,15 @@ async def test_hardware_gives_quote_collateral_and_certificate(start_server, raw
     for name in FixedEvidence.fields:
         assert getattr(reply.collateral, name) == f"<{name}>"
     assert not server.simulation
+
+
+async def test_the_emulated_platforms_evidence_is_served(start_server, raw_client):
+    platform = EmulatedPlatform()
+    server = await start_server(hardware=platform)
+    reply = await (await raw_client(server)).ask("GetSgxQuoteWithCollateral")
+    for name, value in platform.collateral().items():
+        assert getattr(reply.collateral, name) == value
+    assert hashlib.sha256(server.enclave_certificate).digest() in reply.quote
 
 
 async def test_an_unexpected_error_tells_the_peer_nothing(

@@ -194,7 +194,9 @@ async def test_an_endless_model_is_stopped_after_the_time_allowed(
     await assert_serves(client, onnx_models)
 
 
-async def test_callers_that_leave_in_the_middle_leave_nothing_behind(server, client, onnx_models):
+async def test_callers_that_leave_in_the_middle_leave_nothing_behind(
+    server, client, onnx_models, caplog
+):
     model_id = await client.upload_id(onnx_models.identity("float32", (4,)))
     pieces = list(client.pieces(X, 0, 4))
     calls = [
@@ -211,6 +213,20 @@ async def test_callers_that_leave_in_the_middle_leave_nothing_behind(server, cli
     await asyncio.gather(*calls, return_exceptions=True)
     await assert_serves(client, onnx_models)
     await asyncio.wait_for(server.stop(grace=10), 3)  # no call is counted as in flight any more
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_an_upload_that_is_broken_off_replaces_nothing(client, onnx_models):
+    old, new = onnx_models.identity("int8", (1,)), onnx_models.linear(64, 64)
+    await client.upload(old, model_id="m")
+    for _ in range(20):
+        # What came so far would load.
+        first = pb.SendModelRequest(data=new, length=len(new) + 1, model_id="m")
+        call = asyncio.ensure_future(open_ended(client, "SendModel", first))
+        await asyncio.sleep(0.02)
+        call.cancel()
+    (got,) = await client.predict("m", np.array([7], "int8"))
+    assert got.tolist() == [7]
 
 
 async def test_half_open_connections_do_not_keep_others_out(server, raw_client, onnx_models):

@@ -66,6 +66,25 @@ async def test_metadata_may_come_before_any_data(client, onnx_models):
     assert payload_of(await client.call("SendModel", iter(messages))).model_id == "first"
 
 
+async def test_an_upload_shorter_than_announced_is_refused(client, onnx_models, refusal):
+    model = onnx_models.identity()
+    message = pb.SendModelRequest(data=model, length=len(model) + 1)
+    assert await refusal(client.call("SendModel", iter([message]))) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Model is incomplete",
+    )
+
+
+@pytest.mark.parametrize("length", [0, 50])
+async def test_a_length_that_is_none_or_a_chunks_is_ignored(client, onnx_models, length):
+    model = onnx_models.identity("int8", (1,))
+    pieces = [model[at : at + 50] for at in range(0, len(model), 50)]
+    messages = [pb.SendModelRequest(data=each, length=length, model_id="m") for each in pieces]
+    await client.call("SendModel", iter(messages))
+    (got,) = await client.predict("m", np.array([7], "int8"))
+    assert got.tolist() == [7]
+
+
 async def test_an_upload_replaces_the_model_of_its_id(client, onnx_models):
     await client.upload(onnx_models.linear(2, 3), model_id="m")
     await client.upload(onnx_models.identity("int8", (1,)), model_id="m")

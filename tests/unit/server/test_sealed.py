@@ -47,7 +47,7 @@ def test_a_removed_model_is_gone(sealed, tmp_path):
     assert files(tmp_path) == []
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_byte_anywhere_is_noticed(sealed, tmp_path, data):
     sealed.save("id", b"model" * 3)
@@ -59,7 +59,7 @@ def test_a_changed_byte_anywhere_is_noticed(sealed, tmp_path, data):
     assert dict(sealed) == {}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80))
 def test_any_file_content_is_skipped(sealed, tmp_path, content):
     (tmp_path / "models" / "x.model").write_bytes(content)
