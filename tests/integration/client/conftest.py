@@ -111,12 +111,15 @@ class Call:
     async def run_model_request(self) -> tuple[list[pb.RunModelRequest], list[pb.TensorData]]:
         """All the messages, and the inputs put together again as the wire says."""
         requests = [pb.RunModelRequest.FromString(message) for message in await self.read_all()]
-        inputs: dict[int, pb.TensorData] = {}
-        for request in requests:
-            for piece in request.input_tensors:
-                whole = inputs.setdefault(piece.info.index, pb.TensorData(info=piece.info))
-                whole.bytes_data += piece.bytes_data
-        return requests, list(inputs.values())
+        infos: dict[int, pb.TensorInfo] = {}
+        pieces: dict[int, list[bytes]] = {}
+        for piece in (piece for request in requests for piece in request.input_tensors):
+            infos.setdefault(piece.info.index, piece.info)
+            pieces.setdefault(piece.info.index, []).append(piece.bytes_data)
+        return requests, [
+            pb.TensorData(info=info, bytes_data=b"".join(pieces[index]))
+            for index, info in infos.items()
+        ]
 
 
 Answer = bytes | tuple[grpc.StatusCode, str] | Callable[[Call], Awaitable[bytes]]
