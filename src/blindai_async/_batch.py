@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "OutputFacts", "join", "kind_of", "output_facts", "split"]
 
-# What the rows of one request have in common: the model, and of each input its dtype and the shape
-# of a row.
-Kind: TypeAlias = "tuple[str, tuple[tuple[ModelDatumType, tuple[int, ...]], ...]]"
+# What the rows of one request have in common: the model, and of each input its rank, its dtype and
+# the shape of a row. Flat, since it is made and hashed for every call.
+Kind: TypeAlias = "tuple[str | int, ...]"
 
 # Of each output its dtype and the shape of a row.
 OutputFacts: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
@@ -26,13 +26,13 @@ OutputFacts: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
 def kind_of(model_id: str, inputs: Sequence[InputTensor]) -> tuple[Kind | None, int]:
     """Tell with which other calls a call may be joined (None: with none), and its rows."""
     rows = 0
-    facts = []
+    kind: list[str | int] = [model_id]
     for _, datum_type, shape in inputs:
         if not shape or not shape[0] or (rows and shape[0] != rows):
             return None, 0
         rows = shape[0]
-        facts.append((datum_type, tuple(shape[1:])))
-    return (model_id, tuple(facts)), rows
+        kind += (len(shape), datum_type, *shape[1:])
+    return tuple(kind), rows
 
 
 def join(calls: Sequence[Sequence[InputTensor]], rows: int) -> list[OutgoingTensor]:

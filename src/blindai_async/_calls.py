@@ -59,7 +59,6 @@ class Calls:
             ConnectionClosedError: the connection is closed, or was closed during the call.
             BlindAIError: what the last attempt raised, or why new evidence was refused.
         """
-        self._keeper.check_usable()
         deadline = Deadline(timeout, what)
         self._active += 1
         try:
@@ -121,13 +120,12 @@ class Calls:
             return RequestRejectedError(f"{error}{hint}", code=error.code, details=error.details)
         return error
 
-    async def drain(self, grace: float) -> None:
-        """Wait until no call is under way, `grace` seconds at most."""
-        if not self._active:
-            return
-        self._drained.clear()
+    async def drain(self, grace: float, none_waits: Callable[[], bool]) -> None:
+        """Wait until no call is under way and none waits to be made, `grace` seconds at most."""
         try:
             async with asyncio.timeout(grace):
-                await self._drained.wait()
+                while self._active or not none_waits():
+                    self._drained.clear()
+                    await self._drained.wait()
         except TimeoutError:
             log.info("closing with %d calls under way", self._active)

@@ -66,6 +66,7 @@ class SessionKeeper:
         begin: Callable[[Enclave, AttestedPort], EnclaveSession],
     ) -> None:
         self.closed = False
+        self._closing = False
         self.plan: HandshakePlan | None = None
         self.enclave: Enclave | None = None
         self.changes = 0
@@ -110,7 +111,7 @@ class SessionKeeper:
         Raises:
             ConnectionClosedError: closed, not open yet, in another process or another loop.
         """
-        if self.closed:
+        if self.closed or self._closing:
             raise ConnectionClosedError("the connection is closed")
         if self._owner is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
@@ -132,7 +133,8 @@ class SessionKeeper:
         if self._session is not None and time.time() < self._fresh_until:
             return self._session
         async with self._lock:
-            self.check_usable()
+            if self.closed:
+                raise ConnectionClosedError("the connection is closed")
             if self._session is None or time.time() >= self._fresh_until:
                 self._raise_refusal(unless_older_than=_MIN_INTERVAL)
                 if self._settings.reattest == "never":
@@ -259,16 +261,24 @@ class SessionKeeper:
         self._closings.add(task)
         task.add_done_callback(self._closings.discard)
 
+    def begin_closing(self) -> bool:
+        """Refuse new calls from now on; tells whether there is anything that `close` has to close.
+
+        After a fork and from another loop there is not: gRPC must not be touched there.
+        """
+        if self.closed or self._closing:
+            return False
+        self._closing = True
+        ours = self._owner == (os.getpid(), asyncio.get_running_loop())
+        self.closed = not ours
+        return ours
+
     async def close(self) -> None:
         """Close every channel, at once."""
-        here = self.is_open() and self._owner is not None
-        same_loop = here and self._owner == (os.getpid(), asyncio.get_running_loop())
         self.closed = True
         session, self._session = self._session, None
-        if not same_loop:
-            return  # gRPC must not be touched after a fork, nor from another loop
         if session is not None:
             await session.close()
-        for task in tuple(self._closings):
+        for task in self._closings:
             task.cancel()
         await asyncio.gather(*self._closings, return_exceptions=True)

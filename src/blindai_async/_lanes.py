@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from blindai_async.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from blindai_async._batch import Kind, OutputFacts
@@ -16,43 +15,88 @@ if TYPE_CHECKING:
     from blindai_async.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Batch", "Lane", "Waiter"]
+__all__ = ["Batch", "Lane", "Waiter", "Watch"]
 
 
 class Waiter:
     """One caller, from the queue to its result."""
 
-    __slots__ = ("batch", "deadline", "expiry", "future", "inputs", "nbytes", "queued_at", "rows")
+    __slots__ = ("batch", "deadline", "future", "inputs", "lane", "nbytes", "queued_at", "rows")
 
-    def __init__(self, inputs: Sequence[InputTensor], rows: int, timeout: float) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self,
+        lane: Lane,
+        loop: asyncio.AbstractEventLoop,
+        inputs: Sequence[InputTensor],
+        rows: int,
+        timeout: float,
+    ) -> None:
+        self.lane = lane
         self.inputs = inputs
         self.rows = rows
-        self.nbytes = sum(tensor.array.nbytes for tensor in inputs)
+        self.nbytes = inputs[0].array.nbytes
+        for tensor in inputs[1:]:
+            self.nbytes += tensor.array.nbytes
         self.queued_at = loop.time()
         self.deadline = self.queued_at + timeout
         self.future: asyncio.Future[PredictResponse] = loop.create_future()
-        self.expiry = loop.call_at(self.deadline, self._expire)
         self.batch: Batch | None = None
 
-    def _expire(self) -> None:
+    def expired(self) -> DeadlineExceededError:
+        """The error to end the wait with when its deadline has passed."""
         seconds = self.deadline - self.queued_at
-        self.fail(
-            DeadlineExceededError(
-                f"predict: no answer within {seconds:g} s", code="DEADLINE_EXCEEDED"
-            )
+        return DeadlineExceededError(
+            f"predict: no answer within {seconds:g} s", code="DEADLINE_EXCEEDED"
         )
 
     def fail(self, error: BaseException) -> None:
         """End the wait with an error, unless it has ended."""
         if not self.future.done():
             self.future.set_exception(error)
+            self.future.exception()  # a caller who is cancelled at this moment never asks for it
 
-    def leave(self) -> None:
-        """Note that the caller is gone, with its result or without."""
-        self.expiry.cancel()
-        if self.batch is not None:
-            self.batch.leave()
+
+class Watch:
+    """Ends the wait of callers whose deadline has passed.
+
+    One timer for all of them: a timer for each would cost as much as the rest of its wait.
+    """
+
+    __slots__ = ("_loop", "_timer", "_waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiters: set[Waiter] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, waiter: Waiter) -> None:
+        """Watch over a caller."""
+        self._waiters.add(waiter)
+        if self._timer is None or waiter.deadline < self._timer.when():
+            self._set(waiter.deadline)
+
+    def discard(self, waiter: Waiter) -> None:
+        """Let a caller go. The timer stays: it finds nobody, or the next one."""
+        self._waiters.discard(waiter)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, when: float) -> None:
+        self.stop()
+        self._timer = self._loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for waiter in self._waiters:
+            if waiter.deadline <= now:
+                waiter.fail(waiter.expired())
+        coming = [waiter.deadline for waiter in self._waiters if waiter.deadline > now]
+        if coming:
+            self._set(min(coming))
 
 
 class Batch:
@@ -83,20 +127,20 @@ class Lane:
     """The calls of one kind: those that wait, and what is known of the model.
 
     Attributes:
+        model_id: the model they call.
         kind: what they have in common.
         facts: of a row of the model's outputs, once a call has been answered.
-        probing: the first call is under way, alone.
         alone: the model takes no batches.
     """
 
-    __slots__ = ("_nbytes", "_rows", "_waiting", "alone", "facts", "kind", "probing")
+    __slots__ = ("_nbytes", "_rows", "_waiting", "alone", "facts", "kind", "model_id")
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, model_id: str, kind: Kind) -> None:
+        self.model_id = model_id
         self.kind = kind
         self.facts: OutputFacts | None = None
-        self.probing = False
         self.alone = False
-        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self._waiting: dict[Waiter, None] = {}
         self._rows = self._nbytes = 0
 
     def __len__(self) -> int:

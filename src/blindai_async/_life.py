@@ -171,10 +171,16 @@ class ConnectionLife:
             grace: seconds that calls under way get to finish; new ones are refused meanwhile.
                 What is under way then ends with `ConnectionClosedError`.
         """
-        await self._calls.drain(grace)
-        if self._batcher is not None and not self.closed:
-            self._batcher.close()
-        await self._keeper.close()
+        if not self._keeper.begin_closing():
+            return
+        batcher = self._batcher
+        try:
+            if grace > 0:
+                await self._calls.drain(grace, lambda: batcher is None or batcher.is_idle())
+        finally:
+            if batcher is not None:
+                await batcher.close()
+            await self._keeper.close()
 
     def __del__(self) -> None:
         keeper: SessionKeeper | None = getattr(self, "_keeper", None)

@@ -5,23 +5,24 @@ hundreds of times that of a row. Calls of the same model, with inputs of the sam
 shapes, are joined along axis 0.
 
 That a model treats the rows of a batch independently can not be seen from outside. What can be seen
-is checked: of each kind, the first call goes alone, and a batch's outputs must have exactly its
-rows, of the same dtypes and row shapes. A model that refuses batches, or whose outputs do not fit,
-is served one by one from then on, and no caller notices.
+is checked: of each kind, calls go alone until one was answered, and a batch's outputs must have
+exactly its rows, of the dtypes and row shapes of that answer. A model that refuses batches, or
+whose outputs do not fit, is served one by one from then on, and no caller notices.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Protocol
 
 from blindai_async._batch import join, kind_of, output_facts, split
-from blindai_async._lanes import Batch, Lane, Waiter
+from blindai_async._lanes import Batch, Lane, Waiter, Watch
 from blindai_async.errors import (
     BlindAIError,
     ConnectionClosedError,
+    DeadlineExceededError,
     RequestRejectedError,
     TransportError,
 )
@@ -69,65 +70,92 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._lanes: OrderedDict[Kind, Lane] = OrderedDict()
         self._ready: OrderedDict[Kind, Lane] = OrderedDict()  # those with callers waiting, in turn
-        self._room = asyncio.Semaphore(options.max_queue)
+        self._watch = Watch(self._loop)
+        self._waiting = 0
+        self._entrants: deque[asyncio.Future[None]] = deque()  # wait for the queue to have room
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
         self._closed = False
 
-    async def predict(
+    def enqueue(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
-    ) -> PredictResponse | None:
-        """Run the model on a caller's rows, in a batch with others'.
+    ) -> Waiter | None:
+        """Queue a caller's rows for a batch with others'.
 
         Returns:
-            The caller's own rows; None where the call can be joined with no other, and the caller
-            has to send it itself.
-
-        Raises:
-            BlindAIError: whatever `send` raised, an instance for each caller.
-            DeadlineExceededError: no result within `timeout` seconds, the wait included.
+            The caller's place: it awaits the ``future`` there, which ends within `timeout` seconds
+            with the caller's own rows or an error of its own, and then calls `leave`. None where
+            the call can be joined with no other, and the caller has to send it itself.
         """
         kind, rows = kind_of(model_id, inputs)
         if kind is None or rows > self._options.max_batch_size:
             return None
-        lane = self._lanes.get(kind) or self._new_lane(kind)
+        lane = self._lanes.get(kind)
+        if lane is None:
+            lane = self._new_lane(model_id, kind)
         if lane.alone:
             return None
-        waiter = Waiter(inputs, rows, timeout)
-        try:
-            await self._enter(waiter)
-            lane.add(waiter)
-            self._ready[kind] = lane
-            self._pump_soon()
-            return await waiter.future
-        finally:
-            waiter.leave()
-            if lane.withdraw(waiter):
-                self._room.release()
+        waiter = Waiter(lane, self._loop, inputs, rows, timeout)
+        self._watch.add(waiter)
+        self._waiting += 1
+        lane.add(waiter)
+        self._ready[kind] = lane
+        self._pump_soon()
+        return waiter
 
-    async def _enter(self, waiter: Waiter) -> None:
-        """Take a place in the queue, waiting for one where it is full."""
+    def leave(self, waiter: Waiter) -> None:
+        """Give up a place, with a result or without: rows that were not sent are withdrawn."""
+        self._watch.discard(waiter)
+        if waiter.batch is not None:
+            waiter.batch.leave()
+        elif waiter.lane.withdraw(waiter):
+            self._vacate(1)
+
+    @property
+    def full(self) -> bool:
+        """Whether further calls have to wait for room, before their inputs are even converted."""
+        return self._waiting >= self._options.max_queue or bool(self._entrants)
+
+    async def wait_for_room(self, timeout: float) -> None:
+        """Wait until the queue has room for one more call, behind those that wait already.
+
+        Raises:
+            DeadlineExceededError: there is none within `timeout` seconds.
+            ConnectionClosedError: the connection was closed.
+        """
+        gate: asyncio.Future[None] = self._loop.create_future()
+        self._entrants.append(gate)
         try:
-            if self._room.locked():
-                async with asyncio.timeout_at(waiter.deadline):
-                    await self._room.acquire()
-            else:
-                await self._room.acquire()
+            async with asyncio.timeout(timeout):
+                await gate
         except TimeoutError:
-            await waiter.future  # its own expiry says what happened
-        if self._closed:
-            self._room.release()  # the next one that waits for a place is to learn it too
-            raise _closed()
+            raise DeadlineExceededError(
+                f"predict: no room in the queue within {timeout:g} s", code="DEADLINE_EXCEEDED"
+            ) from None
+        finally:
+            if gate in self._entrants:
+                self._entrants.remove(gate)
+            else:
+                self._vacate(0)  # let in, but perhaps not to stay: the next one looks for itself
 
-    def _new_lane(self, kind: Kind) -> Lane:
+    def _vacate(self, places: int) -> None:
+        self._waiting -= places
+        room = self._options.max_queue - self._waiting
+        while self._entrants and room > 0:
+            gate = self._entrants.popleft()
+            if not gate.done():
+                gate.set_result(None)
+                room -= 1
+
+    def _new_lane(self, model_id: str, kind: Kind) -> Lane:
         if len(self._lanes) >= _MAX_LANES:
             # The oldest that nobody waits in. What it learned is learned again when it is needed.
             idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
             if idle is not None:
                 del self._lanes[idle]
-        lane = self._lanes[kind] = Lane(kind)
+        lane = self._lanes[kind] = Lane(model_id, kind)
         return lane
 
     def _pump_soon(self) -> None:
@@ -145,7 +173,7 @@ class Batcher:
             self._alarm = None
         now, next_departure = self._loop.time(), float("inf")
         for kind, lane in list(self._ready.items()):
-            while lane and not lane.probing and self._in_flight < self._options.max_in_flight:
+            while lane and self._in_flight < self._options.max_in_flight:
                 departure = lane.departure(self._options)
                 if departure > now:
                     next_departure = min(next_departure, departure)
@@ -164,18 +192,15 @@ class Batcher:
         if not batch.waiters:
             return False  # all of them were cancelled, and are about to withdraw
         now = self._loop.time()
+        self._vacate(len(batch.waiters))
         for waiter in batch.waiters:
-            self._room.release()
             self._recorder.queue_wait.add(now - waiter.queued_at)
         self._in_flight += 1
-        lane.probing = lane.facts is None and not lane.alone
-        task = self._launch(lane, batch)
-        task.add_done_callback(lambda _: self._arrive(lane))
+        self._launch(lane, batch).add_done_callback(self._arrive)
         return True
 
-    def _arrive(self, lane: Lane) -> None:
+    def _arrive(self, _: asyncio.Task[None]) -> None:
         self._in_flight -= 1
-        lane.probing = False
         if self._ready:
             self._pump_soon()
 
@@ -203,7 +228,7 @@ class Batcher:
         timeout = batch.remaining(self._loop.time())
         several, expected = len(batch.waiters) > 1, lane.facts
         try:
-            response = await self._send(lane.kind[0], tensors, timeout)
+            response = await self._send(lane.model_id, tensors, timeout)
         except TransportError as error:
             if not several or not _is_refusal(error):
                 raise
@@ -235,22 +260,30 @@ class Batcher:
 
     def forget(self, model_id: str) -> None:
         """Drop what was learned of a model: another one may have its id now."""
-        for kind, lane in self._lanes.items():
-            if kind[0] == model_id:
+        for lane in self._lanes.values():
+            if lane.model_id == model_id:
                 lane.forget()
 
-    def close(self) -> None:
+    def is_idle(self) -> bool:
+        """Tell whether nobody waits and nothing is under way."""
+        return not self._waiting and not self._in_flight
+
+    async def close(self) -> None:
         """Fail every caller, whether its rows wait or are under way."""
         self._closed = True
         for handle in (self._pumping, self._alarm):
             if handle is not None:
                 handle.cancel()
-        self._room.release()  # lets in whoever waits for a place, one after the other, to be told
+        self._watch.stop()
+        for gate in self._entrants:
+            if not gate.done():
+                gate.set_exception(_closed())
         for lane in self._ready.values():
             for waiter in lane.waiting():
                 waiter.fail(_closed())
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _is_refusal(error: TransportError) -> bool:

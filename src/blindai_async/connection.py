@@ -206,15 +206,22 @@ class AsyncConnection(ConnectionLife):
         self._recorder.calls += 1
         if timeout is None:
             timeout = self._settings.timeouts.call
+        batcher = self._batcher if batch and not sign else None
         try:
+            if batcher is not None and batcher.full:
+                await batcher.wait_for_room(timeout)
+                timeout -= time.perf_counter() - started
             if conversion_is_costly(tensors):
                 inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
             else:
                 inputs = translate_tensors(tensors, dtype, shape)
-            response = None
-            if batch and not sign and self._batcher is not None:
-                response = await self._batcher.predict(model_id, inputs, timeout)
-            if response is None:
+            place = None if batcher is None else batcher.enqueue(model_id, inputs, timeout)
+            if batcher is not None and place is not None:
+                try:
+                    response = await place.future
+                finally:
+                    batcher.leave(place)
+            else:
                 wire = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
                 response = await self._send(model_id, wire, timeout, sign=sign)
         except BaseException:

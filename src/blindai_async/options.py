@@ -66,7 +66,7 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    attempts: PositiveInt = 4
+    attempts: PositiveInt = 6
     base_delay: PositiveFloat = 0.1
     max_delay: PositiveFloat = 2.0
     budget: PositiveInt = 128

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 from blindai_async._evidence import evidence_from_message, evidence_to_message, verify_evidence
 from blindai_async._pb import proof_files_pb2
@@ -26,7 +26,37 @@ if TYPE_CHECKING:
     import os
     from datetime import datetime
 
-__all__ = ["SignedResponse", "verify_signature"]
+__all__ = ["KeptPayload", "SignedResponse", "verify_signature"]
+
+
+class KeptPayload:
+    """A payload where it arrived, as a span of the reply.
+
+    A copy of a large one would cost as much as the transfer.
+
+    Args:
+        reply: the bytes that hold it.
+        start: where it begins in them.
+        stop: where it ends.
+    """
+
+    __slots__ = ("_reply", "_start", "_stop")
+
+    def __init__(self, reply: bytes, start: int, stop: int) -> None:
+        self._reply, self._start, self._stop = reply, start, stop
+
+    def __bytes__(self) -> bytes:
+        return self._reply[self._start : self._stop]
+
+    def __eq__(self, other: object) -> bool:
+        return bytes(self) == bytes(other) if isinstance(other, KeptPayload) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(bytes(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        payload = bytes(self)  # the rest of the reply is not worth keeping
+        return KeptPayload, (payload, 0, len(payload))
 
 
 class SignedResponse(BaseModel):
@@ -38,6 +68,7 @@ class SignedResponse(BaseModel):
     Attributes:
         signature: the enclave's Ed25519 signature over `payload`; None or empty if unsigned.
         attestation: the evidence of the enclave that answered; None in simulation mode.
+        kept: where the payload lies; read it as `payload`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -45,18 +76,13 @@ class SignedResponse(BaseModel):
     signature: bytes | None = None
     attestation: SgxEvidence | None = None
 
-    # The payload stays where it arrived, as a span of the reply: a copy of a large one would cost
-    # as much as the transfer.
-    _buffer: bytes = PrivateAttr(default=b"")
-    _span: tuple[int, int] | None = PrivateAttr(default=None)
+    # A field and not a private attribute: pydantic takes thrice as long to make a model with those.
+    kept: KeptPayload | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def payload(self) -> bytes | None:
         """The answer as the enclave serialized and signed it (a `securedexchange.Payload`)."""
-        if self._span is None:
-            return None
-        start, stop = self._span
-        return self._buffer[start:stop]
+        return None if self.kept is None else bytes(self.kept)
 
     def is_signed(self) -> bool:
         """Tell whether the answer carries a signature (which `validate` checks, this does not)."""
@@ -106,8 +132,7 @@ class SignedResponse(BaseModel):
         if not proof.payload:
             raise ProofFormatError("this proof holds no payload")
         content = self._read_payload(proof.payload, 0, len(proof.payload))
-        self._buffer = proof.payload
-        self._span = (0, len(proof.payload))
+        self.kept = KeptPayload(proof.payload, 0, len(proof.payload))
         self.signature = proof.signature
         self.attestation = (
             evidence_from_message(proof.attestation) if proof.HasField("attestation") else None
@@ -145,11 +170,6 @@ class SignedResponse(BaseModel):
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:  # noqa: ARG003 - a plain response has none
         """Read the fields of this kind of response from the payload at ``buffer[start:stop]``."""
         return {}
-
-    def _keep(self, buffer: bytes, span: tuple[int, int]) -> Self:
-        """Hold the reply that the payload is a span of."""
-        self._buffer, self._span = buffer, span
-        return self
 
     def _verify(
         self,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from blindai_async._pb import securedexchange_pb2
 from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, Policy, SgxEvidence, TrustRoot
 from blindai_async.errors import ProofFormatError, SignatureError
-from blindai_async.proofs import SignedResponse, verify_signature
+from blindai_async.proofs import KeptPayload, SignedResponse, verify_signature
 from blindai_async.reply import RunModelPayload, read_run_model_payload, split_reply
 from blindai_async.tensors.codec import array_bytes
 from blindai_async.tensors.inputs import translate_tensors
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = ["DeleteModelResponse", "PredictResponse", "UploadModelResponse"]
+
+_SHA256_BYTES = 32
 
 
 class UploadModelResponse(SignedResponse):
@@ -66,8 +68,11 @@ class UploadModelResponse(SignedResponse):
         Raises:
             AttestationError: the evidence is missing, does not hold, or the policy refuses it.
             SignatureError: not signed, signed by another key, or for another model.
+            ValueError: `model_hash` is not 32 bytes.
             FileNotFoundError: there is no such policy file.
         """
+        if len(model_hash) != _SHA256_BYTES:  # an empty one would match a payload that has none
+            raise ValueError(f"model_hash has {len(model_hash)} bytes; a SHA-256 digest has 32")
         claims = self._verify(
             policy_file=policy_file,
             policy=policy,
@@ -109,10 +114,12 @@ class UploadModelResponse(SignedResponse):
             verify_signature(enclave_signing_key, message.signature, message.payload)
             if payload.model_hash != model_hash:
                 raise SignatureError("the reply is signed, but for another model: the hash differs")
-        response = cls(
-            signature=message.signature, attestation=attestation, model_id=payload.model_id
+        return cls(
+            signature=message.signature,
+            attestation=attestation,
+            kept=KeptPayload(message.payload, 0, len(message.payload)),
+            model_id=payload.model_id,
         )
-        return response._keep(message.payload, (0, len(message.payload)))
 
 
 class PredictResponse(SignedResponse):
@@ -232,14 +239,14 @@ class PredictResponse(SignedResponse):
             check_answers(payload, model_id, input_hash)
         elif payload.model_id not in ("", model_id):
             raise ProofFormatError("the reply is of another model than the one asked for")
-        response = cls(
+        return cls(
             signature=signature,
             attestation=attestation,
+            kept=KeptPayload(reply, *span),
             output=payload.outputs,
             model_id=payload.model_id or model_id,
             inference_time=payload.inference_time,
         )
-        return response._keep(reply, span)
 
     @classmethod
     def of_rows(cls, batch: PredictResponse, start: int, stop: int) -> PredictResponse:

@@ -13,7 +13,9 @@ __all__ = ["Retries", "was_interrupted"]
 
 _EARNED_BY_SUCCESS = 0.1
 
-_RESET_CODES = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
+# CANCELLED is the peer's doing: what we cancel ourselves does not come back as an error.
+_BROKEN_CODES = frozenset({"UNAVAILABLE", "CANCELLED"})
+_RESET_CODES = frozenset({"INTERNAL", "UNKNOWN"})
 
 
 def was_interrupted(error: TransportError) -> bool:
@@ -22,7 +24,7 @@ def was_interrupted(error: TransportError) -> bool:
     A stream that the peer resets is reported under several codes, told apart by text alone. The
     text decides no more than whether a harmless request is sent twice.
     """
-    if error.code == "UNAVAILABLE":
+    if error.code in _BROKEN_CODES:
         return True
     return error.code in _RESET_CODES and "RST_STREAM" in error.details
 

@@ -67,7 +67,7 @@ def outgoing(tensor: InputTensor, index: int) -> OutgoingTensor:
 
 def array_bytes(array: npt.NDArray[Any]) -> memoryview:
     """View a C-contiguous array's memory as bytes."""
-    return array.reshape(-1).view("u1").data if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def encode_info(dims: Sequence[int], datum_type: ModelDatumType, index: int) -> bytes:
@@ -102,9 +102,7 @@ def request_frames(
     pieces: list[bytes | memoryview] = []
     room = chunk_size
     for tensor in tensors:
-        left = tensor.nbytes
-        for run in _runs(tensor.buffers, room, chunk_size) if left else [[]]:
-            size = sum(piece.nbytes for piece in run)
+        for run, size in _runs(tensor, room, chunk_size):
             pieces += _tensor_data(tensor.info, run, size)
             if digest is not None:
                 for piece in run:
@@ -117,24 +115,30 @@ def request_frames(
         yield b"".join((*pieces, trailer))
 
 
-def _runs(buffers: Sequence[memoryview], room: int, chunk_size: int) -> Iterator[list[memoryview]]:
-    """Cut a tensor's buffers into runs: the first of at most `room` bytes, then of `chunk_size`."""
+def _runs(
+    tensor: OutgoingTensor, room: int, chunk_size: int
+) -> Iterator[tuple[Sequence[memoryview], int]]:
+    """Cut a tensor's bytes into runs, with their sizes: `room` at most, then `chunk_size`."""
+    if tensor.nbytes <= room:
+        yield tensor.buffers, tensor.nbytes
+        return
     run: list[memoryview] = []
-    for buffer in buffers:
+    left = room
+    for buffer in tensor.buffers:
         start = 0
         while start < buffer.nbytes:
-            piece = buffer[start : start + room]
+            piece = buffer[start : start + left]
             run.append(piece)
             start += piece.nbytes
-            room -= piece.nbytes
-            if room == 0:
-                yield run
-                run, room = [], chunk_size
+            left -= piece.nbytes
+            if left == 0:
+                yield run, room
+                run, left, room = [], chunk_size, chunk_size
     if run:
-        yield run
+        yield run, room - left
 
 
-def _tensor_data(info: bytes, run: list[memoryview], size: int) -> list[bytes | memoryview]:
+def _tensor_data(info: bytes, run: Sequence[memoryview], size: int) -> list[bytes | memoryview]:
     """The pieces of one `input_tensors` field that carries `run`."""
     head = _INFO + varint(len(info)) + info + _BYTES_DATA + varint(size)
     return [_INPUT_TENSORS + varint(len(head) + size) + head, *run]

@@ -28,6 +28,10 @@ class ModelDatumType(IntEnum):
     I16 = 9
     Bool = 10
 
+    # Enum's own is a Python function over the name: slow in every look-up, and not the hash of the
+    # integer that a member equals.
+    __hash__ = int.__hash__
+
 
 class DatumTypeRow(NamedTuple):
     """What the package knows of one datum type.

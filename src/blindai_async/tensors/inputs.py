@@ -62,6 +62,8 @@ def translate_tensors(
         TensorError: what has no place on the wire; it names the input's position, what came and
             what was expected.
     """
+    if type(tensors) is np.ndarray and dtypes is None and shapes is None:
+        return [_from_array(tensors, 0)]  # what nearly every call is
     inputs, dtypes_, shapes_ = _split(tensors, dtypes, shapes)
     return [
         _translate(tensor, dtype, shape, position)
@@ -123,23 +125,28 @@ def _translate(tensor: Any, dtype: Any, shape: Any, position: int) -> InputTenso
             )
         array = array_from_list(tensor, expected, dims, where)
         return InputTensor(array, expected, dims)
-    array = _as_array(tensor, where)
+    ready = _from_array(_as_array(tensor, where), position)
+    if expected not in (None, ready.datum_type):
+        raise TensorError(
+            f"{where}: an array of {dtype_name(ready.datum_type)} came, "
+            f"but dtype says {dtype_name(expected)}"
+        )
+    if dims not in (None, ready.shape):
+        raise TensorError(f"{where}: an array of shape {ready.shape} came, but shape says {dims}")
+    return ready
+
+
+def _from_array(array: npt.NDArray[Any], position: int) -> InputTensor:
     try:
         datum_type = translate_dtype(array.dtype)
     except TensorError as error:
-        raise TensorError(f"{where}: {error}") from None
-    if expected is not None and expected is not datum_type:
-        raise TensorError(
-            f"{where}: an array of {dtype_name(datum_type)} came, "
-            f"but dtype says {dtype_name(expected)}"
-        )
-    if dims is not None and dims != list(array.shape):
-        raise TensorError(
-            f"{where}: an array of shape {list(array.shape)} came, but shape says {dims}"
-        )
-    _check_dims(array.shape, where)
-    wire = np.asarray(array, dtype=TABLE[datum_type].numpy, order="C")
-    return InputTensor(wire, datum_type, list(array.shape))
+        raise TensorError(f"input {position}: {error}") from None
+    shape = list(array.shape)
+    if shape and max(shape) > _MAX_DIM:
+        raise TensorError(f"input {position}: shape {shape} has a dimension above {_MAX_DIM}")
+    return InputTensor(
+        np.asarray(array, dtype=TABLE[datum_type].numpy, order="C"), datum_type, shape
+    )
 
 
 def _check_dims(shape: Any, where: str) -> list[int]:
