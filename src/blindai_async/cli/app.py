@@ -6,11 +6,14 @@ import typer
 
 from blindai_async._version import __version__
 from blindai_async.cli import console
+from blindai_async.cli.attest import attest
 from blindai_async.cli.delete import delete
 from blindai_async.cli.demo import demo
+from blindai_async.cli.policy import policy
 from blindai_async.cli.predict import predict
 from blindai_async.cli.serve import serve
 from blindai_async.cli.upload import upload
+from blindai_async.cli.verify import verify
 
 __all__ = ["app", "run"]
 
@@ -41,8 +44,9 @@ def blindai_async(
     """Confidential inference with BlindAI 0.5 servers: ONNX models inside SGX enclaves."""
 
 
-for command in (demo, serve, upload, predict, delete):
+for command in (demo, serve, upload, predict, delete, attest, verify):
     app.command()(command)
+app.add_typer(policy, name="policy")
 
 
 def run() -> int:

@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
+from grpc.aio import ClientInterceptor
 
 from blindai_async import AsyncConnection, Timeouts, connect
 from blindai_async.attestation import INTEL_SGX_ROOT, TrustRoot
@@ -17,11 +18,9 @@ from blindai_async.errors import BlindAIError
 
 __all__ = ["Server", "with_server"]
 
-PANEL = "Server"
-
 
 def _option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 # typer's own word
-    return typer.Option(*names, help=help, rich_help_panel=PANEL, **more)
+    return typer.Option(*names, help=help, rich_help_panel="Server", **more)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,10 +63,16 @@ class Server:
         """Intel's root, or the one that `--root` names."""
         return TrustRoot.from_pem(self.root.read_bytes()) if self.root else INTEL_SGX_ROOT
 
+    def at(self, host: str) -> Self:
+        """The same demands on the server at another address."""
+        return dataclasses.replace(self, host=host)
+
     @contextlib.asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
+    async def connect(
+        self, interceptors: Sequence[ClientInterceptor] = ()
+    ) -> AsyncIterator[AsyncConnection]:
         """A connection to this server, open as long as the body runs."""
-        connection = self._connection()
+        connection = self._connection(interceptors)
         try:
             await connection
         except BlindAIError:
@@ -77,7 +82,7 @@ class Server:
         async with connection:
             yield connection
 
-    def _connection(self) -> AsyncConnection:
+    def _connection(self, interceptors: Sequence[ClientInterceptor]) -> AsyncConnection:
         if self.cloud and not self.api_key:
             raise typer.BadParameter("the cloud needs an API key: set BLINDAI_API_KEY")
         if self.simulation and (self.policy or self.root):
@@ -98,31 +103,41 @@ class Server:
                 api_key=self.api_key,
                 timeouts=timeouts,
                 trust_root=trust_root,
+                interceptors=interceptors,
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
 
 
-def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command whose first parameter is a `Server` the options of one."""
-    fields = {field.name: field for field in dataclasses.fields(Server)}
+def with_server(
+    *, without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, whose first parameter is a `Server`, the options of one.
 
-    @functools.wraps(command)
-    def run(**options: Any) -> Any:
-        server = Server(**{name: options.pop(name) for name in fields})
-        return command(server, **options)
+    Args:
+        without: fields of `Server` that are no options of this command. Those that are parameters
+            of the command itself are none either.
+    """
 
-    _, *own = inspect.signature(command).parameters.values()
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    shared = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
-        )
-        for name, field in fields.items()
-    ]
-    parameters = [*own, *shared]
-    # What typer reads: names, defaults, and annotations that carry the options.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # PEP 362
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__
-    return run
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command).parameters.values()
+        names = {*without, *(parameter.name for parameter in own)}
+        fields = [field for field in dataclasses.fields(Server) if field.name not in names]
+
+        @functools.wraps(command)
+        def run(**options: Any) -> None:
+            server = Server(**{field.name: options.pop(field.name) for field in fields})
+            command(server, **options)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [parameter.replace(kind=keyword) for parameter in own] + [
+            inspect.Parameter(field.name, keyword, default=field.default, annotation=field.type)
+            for field in fields
+        ]
+        # What typer reads: names, defaults, and annotations that carry the options.
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # PEP 362
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del run.__wrapped__
+        return run
+
+    return decorate

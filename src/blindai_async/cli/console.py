@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-__all__ = ["complaint", "json_line", "line", "note", "progress"]
+__all__ = ["complaint", "json_line", "line", "note", "printable", "progress"]
 
 Advance = Callable[[int, int], None]
 """Takes what is done and the total, both in the same unit."""
@@ -28,7 +28,7 @@ def json_line(result: Any) -> None:
 
 def note(text: str) -> None:
     """A line beside the result, on stderr."""
-    sys.stderr.write(f"{_one_line(text)}\n")
+    sys.stderr.write(f"{printable(' '.join(text.split()))}\n")
     sys.stderr.flush()
 
 
@@ -37,9 +37,9 @@ def complaint(text: str) -> None:
     note(f"blindai-async: {text}")
 
 
-def _one_line(text: str) -> str:
-    """Text in one line that a terminal shows as it is: a server's words may hold anything."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: a server's words may hold anything."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from blindai_async.cli.operation import operation
 __all__ = ["delete"]
 
 
-@with_server
+@with_server()
 @operation
 async def delete(
     server: Server,

@@ -24,6 +24,7 @@ from blindai_async.errors import (
     NotAnEnclaveError,
     RequestRejectedError,
     SecurityWarning,
+    SignatureError,
     TcbStatusError,
     TransportError,
     VersionError,
@@ -34,16 +35,14 @@ __all__ = ["OperationError", "operation"]
 P = ParamSpec("P")
 
 INTERRUPTED = 130
+ROOT_STEP = 2
 
 ADVICE: tuple[tuple[type[BlindAIError], str], ...] = (
-    (
-        IdentityError,
-        "send it nothing; if the server was updated, get its new policy from its owner",
-    ),
-    (DebugNotAllowedError, "send it nothing: its host can read its memory"),
-    (NotAnEnclaveError, "send it nothing; for an emulated platform name its root with --root"),
+    (IdentityError, "do not rely on it; an updated enclave's new policy comes from its owner"),
+    (DebugNotAllowedError, "do not rely on it: its host can read its memory"),
     (TcbStatusError, "have the platform updated, or accept the status in the policy"),
-    (AttestationError, "send it nothing"),
+    (AttestationError, "do not rely on it"),
+    (SignatureError, "do not rely on it"),
     (HardwareModeUnsupportedError, "pass --simulation where unproven protection will do"),
     (VersionError, "use a server of version 0.5"),
     (DeadlineExceededError, "check the server, or allow more time with --timeout"),
@@ -94,6 +93,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, BlindAIError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     advice = next((text for kind, text in ADVICE if isinstance(error, kind)), "")
+    if isinstance(error, NotAnEnclaveError) and error.step == ROOT_STEP:
+        advice += ", unless it is an emulated platform: then name its root with --root"
     return f"{str(error).rstrip('.')}; {advice}" if advice else str(error)
 
 

@@ -13,7 +13,7 @@ from blindai_async.cli.operation import operation
 __all__ = ["predict"]
 
 
-@with_server
+@with_server()
 @operation
 async def predict(
     server: Server,

@@ -12,7 +12,7 @@ from blindai_async.cli.operation import operation
 __all__ = ["upload"]
 
 
-@with_server
+@with_server()
 @operation
 async def upload(
     server: Server,

@@ -35,7 +35,7 @@ def test_version() -> None:
 def test_help_names_every_command() -> None:
     ran = run("-m", "blindai_async.cli", "--help")
     assert ran.returncode == 0
-    for command in ("demo", "serve", "upload", "predict", "delete"):
+    for command in ("demo", "serve", "upload", "predict", "delete", "attest", "verify", "policy"):
         assert f" {command} " in ran.stdout
 
 

@@ -1,0 +1,116 @@
+"""What is known about an enclave, and the verdict: as text, for machines, and for a page."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from blindai_async.attestation import DcapClaims, StepReport
+from blindai_async.cli.operation import describe
+from blindai_async.errors import AttestationError, BlindAIError
+
+__all__ = ["AttestationReport"]
+
+
+@dataclass(frozen=True)
+class AttestationReport:
+    """The outcome of one attestation.
+
+    Attributes:
+        subject: what was judged: a server or a file.
+        at: the time that it was judged at.
+        policy: which policy judged, in words.
+        claims: what was proven, or, where `proven` is False, only read; None where nothing was.
+        refusal: what ended it; None where everything was accepted.
+    """
+
+    subject: str
+    at: datetime
+    policy: str
+    claims: DcapClaims | None
+    refusal: BlindAIError | None = None
+
+    @classmethod
+    def refused(
+        cls, subject: str, at: datetime, policy: str, refusal: BlindAIError
+    ) -> "AttestationReport":
+        """The report of an attestation that an error ended, with the claims that it carries."""
+        claims = refusal.claims if isinstance(refusal, AttestationError) else None
+        return cls(subject, at, policy, claims, refusal)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the evidence held; the policy may still have refused what it proves."""
+        return self.claims is not None and self.claims.verified
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence."""
+        if self.refusal is None and self.claims is None:
+            return "accepted WITHOUT EVIDENCE: nothing proves that an enclave is behind it"
+        if self.refusal is None:
+            return "accepted"
+        return f"REFUSED ({type(self.refusal).__name__}): {describe(self.refusal)}"
+
+    @property
+    def steps(self) -> tuple[StepReport, ...]:
+        """The outcome of each step of the verification; empty where there was nothing to verify."""
+        return () if self.claims is None else self.claims.steps
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What the evidence says, as labels and values."""
+        claims = self.claims
+        if claims is None:
+            return []
+        facts = [
+            ("MRENCLAVE", claims.mr_enclave.hex()),
+            ("MRSIGNER", claims.mr_signer.hex()),
+            ("product", f"{claims.isv_prod_id}, security version {claims.isv_svn}"),
+            ("debug", "YES: its host reads its memory" if claims.debug else "no"),
+            ("attributes", claims.attributes.hex()),
+            ("misc select", f"{claims.misc_select:#x}"),
+            ("certificate", f"SHA-256 {hashlib.sha256(claims.enclave_held_data).hexdigest()}"),
+            ("trust root", claims.trust_root),
+        ]
+        if not claims.verified:
+            return facts
+        return [
+            *facts,
+            ("FMSPC", claims.fmspc.hex()),
+            ("TCB status", f"{claims.tcb_status}, patch level of {claims.tcb_date:%Y-%m-%d}"),
+            ("advisories", ", ".join(claims.advisory_ids) or "none"),
+            ("valid from", f"{claims.valid_from:%Y-%m-%d %H:%M:%S} UTC"),
+            ("expires", f"{claims.valid_until:%Y-%m-%d %H:%M:%S} UTC"),
+        ]
+
+    def lines(self) -> list[str]:
+        """The report as plain text."""
+        head = [
+            f"subject      {self.subject}",
+            f"judged at    {self.at:%Y-%m-%d %H:%M:%S} UTC",
+            f"policy       {self.policy}",
+            f"verdict      {self.verdict}",
+        ]
+        steps = [f"{step.number:>2} {step.outcome:<12} {step.name}" for step in self.steps]
+        facts = [f"{label:<12} {value}" for label, value in self.facts()]
+        if facts and not self.proven:
+            facts.insert(
+                0, "what follows was read from evidence that does not hold, and is UNPROVEN"
+            )
+        return [line for part in (head, steps, facts) if part for line in ("", *part)][1:]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for machines."""
+        claims = None if self.claims is None else self.claims.model_dump(mode="json")
+        error = None
+        if self.refusal is not None:
+            error = {"class": type(self.refusal).__name__, "message": str(self.refusal)}
+        return {
+            "subject": self.subject,
+            "judged_at": self.at.isoformat(),
+            "policy": self.policy,
+            "accepted": self.refusal is None,
+            "proven": self.proven,
+            "error": error,
+            "claims": claims,
+        }

@@ -1,0 +1,217 @@
+"""attest, policy from-server and verify: what a server proves, and what a file proves later."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from blindai_async.attestation import Policy, SgxEvidence
+from blindai_async.server.platform import EmulatedPlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from blindai_async.server import BlindAIServer
+
+FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
+
+
+class Emulated(NamedTuple):
+    """A server on an emulated platform, and what its clients need."""
+
+    platform: EmulatedPlatform
+    ports: tuple[str, str]
+    root: str
+    policy: str
+    certificate: str
+
+
+@pytest.fixture
+async def emulated(
+    start_server: Callable[..., Awaitable[BlindAIServer]], tmp_path: Path
+) -> Emulated:
+    platform = EmulatedPlatform()
+    server = await start_server(hardware=platform)
+    files = {
+        "root": platform.root_pem,
+        "policy": platform.policy_toml.encode(),
+        "certificate": server.host_certificate_pem,
+    }
+    options = {}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        options[name] = f"--{name}={tmp_path / name}"
+    ports = (f"--attested-port={server.attested_port}", f"--untrusted-port={server.untrusted_port}")
+    return Emulated(platform, ports, **options)
+
+
+async def test_an_enclave_is_attested(cli: Any, emulated: Emulated, tmp_path: Path) -> None:
+    page, evidence = tmp_path / "report.html", tmp_path / "evidence.json"
+    ran = await cli(
+        "attest",
+        "127.0.0.1",
+        *emulated.ports,
+        emulated.root,
+        emulated.policy,
+        emulated.certificate,
+        f"--html={page}",
+        f"--save-evidence={evidence}",
+    )
+    assert ran.code == 0, ran.err
+    assert "verdict      accepted" in ran.out
+    assert emulated.platform.mr_enclave.hex() in ran.out
+    assert emulated.platform.mr_enclave.hex() in page.read_text()
+    saved = SgxEvidence.model_validate_json(evidence.read_text())
+    assert saved.collateral is not None
+    assert emulated.platform.mr_enclave in saved.quote
+
+
+async def test_a_refusal_is_reported_in_full(cli: Any, emulated: Emulated, tmp_path: Path) -> None:
+    evidence = tmp_path / "evidence.json"
+    where = ("127.0.0.1", *emulated.ports, emulated.certificate)
+    ran = await cli("attest", *where, emulated.root, "--json", "--save-evidence", evidence)
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert ran.json["error"]["class"] == "IdentityError"
+    assert ran.json["proven"] is True
+    assert evidence.exists()
+
+    ran = await cli("attest", *where, emulated.policy, "--json")
+    assert ran.code == 1
+    assert ran.json["error"]["class"] == "NotAnEnclaveError"
+    assert ran.json["proven"] is False
+    assert "--root" in ran.err
+
+
+async def test_a_simulation_server_has_nothing_to_attest(cli: Any, server: BlindAIServer) -> None:
+    ran = await cli(
+        "attest",
+        "127.0.0.1",
+        f"--attested-port={server.attested_port}",
+        f"--untrusted-port={server.untrusted_port}",
+    )
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.count("\n") == 1
+
+
+async def test_a_policy_is_taken_from_a_server(
+    cli: Any, emulated: Emulated, tmp_path: Path
+) -> None:
+    where = ("127.0.0.1", *emulated.ports, emulated.certificate, emulated.root)
+    ran = await cli("policy", "from-server", *where)
+    assert ran.code == 0, ran.err
+    assert Policy.from_str(ran.out).mr_enclave == emulated.platform.mr_enclave
+    assert "trust on first use" in ran.err
+
+    target = tmp_path / "first.toml"
+    ran = await cli("policy", "from-server", *where, f"--output={target}")
+    assert ran.code == 0, ran.err
+    ran = await cli("attest", *where, f"--policy={target}")
+    assert ran.code == 0, ran.err
+
+
+async def test_no_policy_is_made_of_evidence_that_does_not_hold(
+    cli: Any, emulated: Emulated
+) -> None:
+    ran = await cli("policy", "from-server", "127.0.0.1", *emulated.ports, emulated.certificate)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.count("\n") == 1
+
+
+class TestAKeptProof:
+    """Judged offline by `verify`."""
+
+    @pytest.fixture
+    async def kept(
+        self, cli: Any, emulated: Emulated, digits: Path, image: Any, tmp_path: Path
+    ) -> dict[str, Path]:
+        where = (*emulated.ports, "--host=127.0.0.1", emulated.certificate)
+        trust = (emulated.root, emulated.policy)
+        files = {name: tmp_path / name for name in ("upload.proof", "digit.proof")}
+        np.save(tmp_path / "image.npy", image)
+        np.save(tmp_path / "other.npy", image + 1)
+        ran = await cli(
+            "upload", digits, *where, *trust, "--model-id=d", "--proof", files["upload.proof"]
+        )
+        assert ran.code == 0, ran.err
+        ran = await cli(
+            "predict", "d", tmp_path / "image.npy", *where, *trust, "--proof", files["digit.proof"]
+        )
+        assert ran.code == 0, ran.err
+        return files
+
+    async def test_holds_for_its_own_question_only(
+        self, kept: dict[str, Path], cli: Any, emulated: Emulated, tmp_path: Path
+    ) -> None:
+        trust = (emulated.root, emulated.policy)
+        proof = kept["digit.proof"]
+        own, other = (f"--input={tmp_path / name}" for name in ("image.npy", "other.npy"))
+        assert (await cli("verify", proof, own, *trust)).code == 0
+        assert (await cli("verify", proof, own, *trust, "--model-id=d")).code == 0
+        for wrong in (
+            (other, *trust),
+            (own, *trust, "--model-id=e"),
+            (own, emulated.root),
+            (own, emulated.policy),
+            (own, *trust, "--at=2020-01-01"),
+            (own, *trust, f"--signing-key={'00' * 32}"),
+        ):
+            ran = await cli("verify", proof, *wrong)
+            assert ran.code == 1, wrong
+            assert "REFUSED" in ran.out
+            assert ran.err.count("\n") == 1
+
+    async def test_of_an_upload_holds_for_its_own_model_only(
+        self, kept: dict[str, Path], cli: Any, emulated: Emulated, digits: Path, tmp_path: Path
+    ) -> None:
+        trust = (emulated.root, emulated.policy)
+        (tmp_path / "other.onnx").write_bytes(b"another model")
+        proof = kept["upload.proof"]
+        assert (await cli("verify", proof, f"--model={digits}", *trust)).code == 0
+        ran = await cli("verify", proof, f"--model={tmp_path / 'other.onnx'}", *trust)
+        assert ran.code == 1
+
+    async def test_needs_the_question(self, kept: dict[str, Path], cli: Any) -> None:
+        for name, option in (("digit.proof", "--input"), ("upload.proof", "--model")):
+            ran = await cli("verify", kept[name])
+            assert ran.code == 2
+            assert option in ran.err
+
+
+async def test_a_simulation_proof_is_accepted_only_where_it_is_asked_for(
+    at_server: Any, cli: Any, digits: Path, image: Any, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "image.npy", image)
+    proof, question = tmp_path / "digit.proof", f"--input={tmp_path / 'image.npy'}"
+    await at_server("upload", digits, "--model-id", "d")
+    await at_server("predict", "d", tmp_path / "image.npy", "--proof", proof)
+    assert (await cli("verify", proof, question)).code == 1
+    ran = await cli("verify", proof, question, "--simulation", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["proven"] is False
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the real proof is not beside the repository")
+class TestTheProofOfARealMachine:
+    """Judged at the time that the caller names."""
+
+    PROOF = (
+        FIXTURES / "sgx_hw_predict.proof",
+        f"--policy={FIXTURES / 'sgx_hw_policy.toml'}",
+        f"--input={FIXTURES / 'sgx_hw_input.npz'}",
+    )
+
+    async def test_is_accepted_within_its_time(self, cli: Any) -> None:
+        ran = await cli("verify", *self.PROOF, "--at=2022-08-24", "--json")
+        assert ran.code == 0, ran.err
+        assert ran.json["claims"]["tcb_status"] == "UpToDate"
+
+    @pytest.mark.parametrize("at", [["--at=2022-04-15"], ["--at=2022-09-23"], []])
+    async def test_is_refused_outside_it(self, at: list[str], cli: Any) -> None:
+        ran = await cli("verify", *self.PROOF, *at, "--json")
+        assert ran.code == 1
+        assert json.loads(ran.out)["accepted"] is False

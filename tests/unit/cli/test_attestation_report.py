@@ -1,0 +1,132 @@
+"""The report of an attestation, as text, for machines, and as a page."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blindai_async.attestation import (
+    DcapClaims,
+    Outcome,
+    SgxCollateral,
+    TrustRoot,
+    verify_dcap_attestation,
+)
+from blindai_async.cli.attestation_report import AttestationReport
+from blindai_async.cli.report_page import report_page
+from blindai_async.errors import IdentityError, QuoteValidationError
+from blindai_async.server.platform import EmulatedPlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+pytestmark = pytest.mark.filterwarnings("ignore::blindai_async.errors.SecurityWarning")
+
+
+def verify(platform: EmulatedPlatform, root: EmulatedPlatform) -> DcapClaims:
+    evidence = platform.evidence()
+    return verify_dcap_attestation(
+        evidence.quote,
+        SgxCollateral(**evidence.collateral),
+        evidence.enclave_held_data,
+        trust_root=TrustRoot.from_pem(root.root_pem),
+        at=NOW,
+    )
+
+
+@pytest.fixture(scope="module")
+def platform() -> EmulatedPlatform:
+    return EmulatedPlatform(now=NOW)
+
+
+@pytest.fixture
+def accepted(platform: EmulatedPlatform) -> AttestationReport:
+    return AttestationReport("host", NOW, "policy.toml", verify(platform, platform))
+
+
+@pytest.fixture
+def unproven(platform: EmulatedPlatform) -> AttestationReport:
+    with pytest.raises(QuoteValidationError) as caught:
+        verify(platform, EmulatedPlatform(now=NOW))
+    return AttestationReport.refused("host", NOW, "policy.toml", caught.value)
+
+
+def test_an_accepted_enclave_is_shown_with_every_step(
+    accepted: AttestationReport, platform: EmulatedPlatform
+) -> None:
+    text = "\n".join(accepted.lines())
+    assert accepted.verdict == "accepted"
+    assert platform.mr_enclave.hex() in text
+    assert text.count(" passed ") == 12
+    assert "UpToDate" in text
+    assert "UNPROVEN" not in text
+
+
+def test_what_is_unproven_is_called_so(unproven: AttestationReport) -> None:
+    text = "\n".join(unproven.lines())
+    assert "REFUSED (NotAnEnclaveError)" in text
+    assert " 2 failed" in text
+    assert "UNPROVEN" in text
+    assert "expires" not in text
+    assert unproven.as_json()["accepted"] is False
+    assert unproven.as_json()["proven"] is False
+    assert "UNPROVEN" in report_page(unproven)
+
+
+def test_a_policy_may_refuse_what_is_proven(accepted: AttestationReport) -> None:
+    claims = accepted.claims
+    assert claims is not None
+    refusal = IdentityError("another", expected_hash="a", measured_hash="b", claims=claims)
+    report = AttestationReport.refused("host", NOW, "policy.toml", refusal)
+    assert report.proven
+    assert report.as_json()["accepted"] is False
+    assert "REFUSED" in report_page(report)
+
+
+def test_nothing_is_accepted_without_saying_that_nothing_is_proven() -> None:
+    report = AttestationReport("a.proof", NOW, "built in", None)
+    assert "WITHOUT EVIDENCE" in report.verdict
+    assert report.as_json()["proven"] is False
+    assert "WITHOUT EVIDENCE" in report_page(report)
+
+
+def test_machines_read_the_same(accepted: AttestationReport, platform: EmulatedPlatform) -> None:
+    read = json.loads(json.dumps(accepted.as_json()))
+    assert read["accepted"] is True
+    assert read["claims"]["mr_enclave"] == platform.mr_enclave.hex()
+    assert [step["outcome"] for step in read["claims"]["steps"]] == [Outcome.PASSED] * 12
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda claims, text: AttestationReport(text, NOW, "p", claims),
+        lambda claims, text: AttestationReport("s", NOW, text, claims),
+        lambda claims, text: AttestationReport(
+            "s", NOW, "p", claims.model_copy(update={"advisory_ids": (text,)})
+        ),
+        lambda claims, text: AttestationReport.refused(
+            "s", NOW, "p", QuoteValidationError(text, claims=claims)
+        ),
+    ],
+    ids=["subject", "policy", "advisory", "refusal"],
+)
+def test_a_page_obeys_no_text_of_the_server(
+    spoil: Callable[[DcapClaims, str], AttestationReport], accepted: AttestationReport
+) -> None:
+    assert accepted.claims is not None
+    page = report_page(spoil(accepted.claims, "<script>alert('x')</script>"))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_page_needs_nothing_from_elsewhere(accepted: AttestationReport) -> None:
+    page = report_page(accepted)
+    assert "default-src 'none'" in page
+    for loader in ("http://", "https://", "src=", "href=", "url("):
+        assert loader not in page
