@@ -120,12 +120,8 @@ class Calls:
             return RequestRejectedError(f"{error}{hint}", code=error.code, details=error.details)
         return error
 
-    async def drain(self, grace: float, none_waits: Callable[[], bool]) -> None:
-        """Wait until no call is under way and none waits to be made, `grace` seconds at most."""
-        try:
-            async with asyncio.timeout(grace):
-                while self._active or not none_waits():
-                    self._drained.clear()
-                    await self._drained.wait()
-        except TimeoutError:
-            log.info("closing with %d calls under way", self._active)
+    async def drain(self) -> None:
+        """Wait until no call is under way."""
+        while self._active:
+            self._drained.clear()
+            await self._drained.wait()

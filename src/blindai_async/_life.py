@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLife"]
 
+log = logging.getLogger("blindai_async")
+
 
 class ConnectionLife:
     """What `AsyncConnection` is apart from its calls; its parameters are documented there."""
@@ -67,6 +71,8 @@ class ConnectionLife:
         send_client_uid: bool = False,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size is {chunk_size}; a message carries at least one byte")
         self.simulation_mode = simulation
         self.client_info = ClientInfo.collect(send_uid=send_client_uid)
         self.input_specs: list[list[Any]] | None = None
@@ -176,11 +182,20 @@ class ConnectionLife:
         batcher = self._batcher
         try:
             if grace > 0:
-                await self._calls.drain(grace, lambda: batcher is None or batcher.is_idle())
+                await self._drain(grace)
         finally:
             if batcher is not None:
                 await batcher.close()
             await self._keeper.close()
+
+    async def _drain(self, grace: float) -> None:
+        try:
+            async with asyncio.timeout(grace):
+                if self._batcher is not None:
+                    await self._batcher.drain()
+                await self._calls.drain()
+        except TimeoutError:
+            log.info("closing with calls under way")
 
     def __del__(self) -> None:
         keeper: SessionKeeper | None = getattr(self, "_keeper", None)

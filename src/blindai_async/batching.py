@@ -74,6 +74,7 @@ class Batcher:
         self._waiting = 0
         self._entrants: deque[asyncio.Future[None]] = deque()  # wait for the queue to have room
         self._in_flight = 0
+        self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
@@ -138,7 +139,8 @@ class Batcher:
             if gate in self._entrants:
                 self._entrants.remove(gate)
             else:
-                self._vacate(0)  # let in, but perhaps not to stay: the next one looks for itself
+                # Let in, but perhaps not to stay. Once this caller has had its turn, look again.
+                self._loop.call_soon(self._vacate, 0)
 
     def _vacate(self, places: int) -> None:
         self._waiting -= places
@@ -148,6 +150,7 @@ class Batcher:
             if not gate.done():
                 gate.set_result(None)
                 room -= 1
+        self._note_idle()
 
     def _new_lane(self, model_id: str, kind: Kind) -> Lane:
         if len(self._lanes) >= _MAX_LANES:
@@ -191,11 +194,11 @@ class Batcher:
         batch = lane.take(self._options)
         if not batch.waiters:
             return False  # all of them were cancelled, and are about to withdraw
-        now = self._loop.time()
+        self._in_flight += 1
         self._vacate(len(batch.waiters))
+        now = self._loop.time()
         for waiter in batch.waiters:
             self._recorder.queue_wait.add(now - waiter.queued_at)
-        self._in_flight += 1
         self._launch(lane, batch).add_done_callback(self._arrive)
         return True
 
@@ -203,6 +206,11 @@ class Batcher:
         self._in_flight -= 1
         if self._ready:
             self._pump_soon()
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._waiting and not self._in_flight and not self._entrants:
+            self._idle.set()
 
     def _launch(self, lane: Lane, batch: Batch) -> asyncio.Task[None]:
         task = self._loop.create_task(self._carry(lane, batch))
@@ -264,9 +272,11 @@ class Batcher:
             if lane.model_id == model_id:
                 lane.forget()
 
-    def is_idle(self) -> bool:
-        """Tell whether nobody waits and nothing is under way."""
-        return not self._waiting and not self._in_flight
+    async def drain(self) -> None:
+        """Wait until nobody waits and nothing is under way."""
+        self._idle.clear()
+        self._note_idle()
+        await self._idle.wait()
 
     async def close(self) -> None:
         """Fail every caller, whether its rows wait or are under way."""
