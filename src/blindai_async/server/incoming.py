@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async.server.buffers import ByteBuffer
 from blindai_async.server.reassembly import InputAssembler
 from blindai_async.server.refusals import invalid_argument
 
@@ -56,7 +57,7 @@ class ModelUpload:
         self._begun = False
         # One buffer and not a list of chunks: a peer that sends single bytes would make the list
         # take fifty times what it sent.
-        self._file = bytearray()
+        self._file = ByteBuffer(0)
 
     def accept(self, message: bytes) -> int:
         """Take one message; returns how many bytes of the file it brought."""
@@ -67,7 +68,7 @@ class ModelUpload:
         if not self._begun:
             self._begin(request)
         self._hold(len(data))
-        self._file += data
+        self._file.append(data)
         return len(data)
 
     def finish(self) -> bytes:
@@ -76,14 +77,14 @@ class ModelUpload:
         Raises:
             RefusalError: it is empty, or shorter than it was announced to be.
         """
-        if not self._file:
+        if not len(self._file):
             raise invalid_argument("Received no data")
         # gRPC shows a stream that was broken off as one that ended, and an ONNX file that is cut
         # between two fields may load. (A length below the file's is a chunk's: no harm in it.)
         if len(self._file) < self.request.length:
             raise invalid_argument("Model is incomplete")
-        whole = bytes(self._file)
-        self._file.clear()
+        whole = bytes(self._file.content())
+        self._file = ByteBuffer(0)
         return whole
 
     def _begin(self, request: pb.SendModelRequest) -> None:
@@ -93,6 +94,7 @@ class ModelUpload:
             raise invalid_argument("Model id is too long")
         request.ClearField("data")
         self.request = request
+        self._file = ByteBuffer(request.length)
         self._begun = True
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blindai_async.server.buffers import ByteBuffer
 from blindai_async.server.refusals import RefusalError, invalid_argument
 from blindai_async.tensors.dtypes import TABLE, DatumTypeRow, ModelDatumType
 
@@ -41,10 +42,9 @@ class ArrivingTensor:
         dims: its shape, as its first chunk declares it.
         row: its element type.
         nbytes: how many bytes the declaration asks for.
-        data: the bytes that came so far.
     """
 
-    __slots__ = ("data", "dims", "nbytes", "row")
+    __slots__ = ("_buffer", "dims", "nbytes", "row")
 
     def __init__(self, info: pb.TensorInfo) -> None:
         row = _ROWS.get(info.datum_type)
@@ -61,12 +61,22 @@ class ArrivingTensor:
             raise _malformed()
         self.dims = dims
         self.row = row
-        self.data: bytes | bytearray = b""
+        self._buffer = ByteBuffer(self.nbytes)
 
     @property
     def datum_type(self) -> ModelDatumType:
         """The element type."""
         return self.row.datum_type
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes came that the declared shape asks for."""
+        return len(self._buffer) == self.nbytes
+
+    @property
+    def data(self) -> bytes | memoryview:
+        """The bytes that came so far."""
+        return self._buffer.content()
 
     def extend(self, chunk: bytes) -> None:
         """Append a chunk.
@@ -74,15 +84,9 @@ class ArrivingTensor:
         Raises:
             RefusalError: more came than the declared shape holds.
         """
-        received = len(self.data)
-        if received + len(chunk) > self.nbytes:
+        if len(self._buffer) + len(chunk) > self.nbytes:
             raise _malformed()
-        if not received:
-            self.data = chunk  # a tensor in one chunk is never copied again
-        elif chunk:
-            if not isinstance(self.data, bytearray):
-                self.data = bytearray(self.data)
-            self.data += chunk
+        self._buffer.append(chunk)
 
     def as_array(self) -> Array:
         """View the bytes as an array of the declared shape (Bool: a normalized copy)."""
@@ -134,7 +138,7 @@ class InputAssembler:
             RefusalError: one of them has fewer bytes than its shape asks for.
         """
         for tensor in self._tensors:
-            if len(tensor.data) != tensor.nbytes:
+            if not tensor.is_whole:
                 raise _malformed()
         return self._tensors
 
