@@ -16,7 +16,7 @@ class Timeouts(BaseModel):
         upload: for one `upload_model`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     connect: PositiveFloat = 15.0
     call: PositiveFloat = 60.0
@@ -38,7 +38,7 @@ class Batching(BaseModel):
             inputs take a place in the queue.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_batch_size: PositiveInt = 64
     max_delay: NonNegativeFloat = 0.0
@@ -64,7 +64,7 @@ class RetryPolicy(BaseModel):
             one: a server in trouble is not buried under retries.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     attempts: PositiveInt = 6
     base_delay: PositiveFloat = 0.1

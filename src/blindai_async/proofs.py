@@ -71,7 +71,7 @@ class SignedResponse(BaseModel):
         kept: where the payload lies; read it as `payload`.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True, extra="forbid")
 
     signature: bytes | None = None
     attestation: SgxEvidence | None = None

@@ -265,7 +265,7 @@ class PredictResponse(SignedResponse):
 class DeleteModelResponse(BaseModel):
     """The server's answer to a deletion: that it came is all it says."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
 
 def check_answers(payload: RunModelPayload, model_id: str, input_hash: bytes) -> None:

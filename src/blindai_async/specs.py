@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import platform
 import socket
@@ -38,7 +37,7 @@ class TensorSpec(BaseModel):
         name: its name in the model, or "".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     dtype: _Dtype = ModelDatumType.F32
     dims: tuple[_Dim, ...] = ()
@@ -48,7 +47,7 @@ class TensorSpec(BaseModel):
 class ModelSpec(BaseModel):
     """What a model takes and gives, where the ONNX file itself does not tell."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
@@ -67,7 +66,7 @@ class ClientInfo(BaseModel):
         user_agent_version: this package's version.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     uid: str = ""
     platform_name: str = ""
@@ -91,6 +90,8 @@ class ClientInfo(BaseModel):
 
 @cache
 def _machine_and_user() -> str:
+    import getpass  # noqa: PLC0415 - drags in the terminal's modules, for what few ask for
+
     return hashlib.sha256(f"{socket.gethostname()}-{getpass.getuser()}".encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ _BUCKETS = _PER_OCTAVE * 31  # … and the last after half an hour
 class Percentiles(BaseModel):
     """Percentiles of a duration, in seconds, each exact to 12 %; 0 where nothing was measured."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     count: int = 0
     p50: float = 0.0
@@ -42,7 +42,7 @@ class ConnectionStats(BaseModel):
         bytes_received: bytes of all replies.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     calls: int
     rpcs: int

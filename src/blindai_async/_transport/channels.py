@@ -32,7 +32,7 @@ class ChannelLimits(BaseModel):
         keepalive_timeout: seconds that it has to answer.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_reply_bytes: PositiveInt
     keepalive_time: float = 15.0

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from pydantic import SecretStr
 
 from blindai_async._pb import licensing_pb2
+from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.paths import GET_ENCLAVE
 from blindai_async._transport.rpc_errors import from_rpc_error, printable
 from blindai_async.errors import CloudLookupError
@@ -31,26 +32,29 @@ class CloudEnclave(NamedTuple):
     """Where the cloud says an enclave is. Nothing is trusted for that: its evidence has to hold.
 
     Attributes:
-        host: its host.
-        attested_port: its attested port.
-        untrusted_port: its untrusted port.
+        address: its host and ports.
         jwt: the token to show with every call, or None.
     """
 
-    host: str
-    attested_port: int
-    untrusted_port: int
+    address: ServerAddress
     jwt: SecretStr | None
 
 
 async def lookup_enclave(
     api_key: SecretStr | None,
+    server_name: str,
     deadline: Deadline,
     interceptors: Sequence[ClientInterceptor] = (),
 ) -> CloudEnclave:
     """Ask the service at ``MITHRIL_SERVICES_URL`` for the enclave that serves `api_key`.
 
     TLS under the system's roots, unless ``MITHRIL_SERVICES_INSECURE`` is ``true``.
+
+    Args:
+        api_key: may be None, for what is public.
+        server_name: the name that the enclave's certificates carry.
+        deadline: of the lookup.
+        interceptors: the caller's.
 
     Raises:
         CloudLookupError: it does not answer, refuses the key, or answers with no address.
@@ -69,7 +73,7 @@ async def lookup_enclave(
         message = licensing_pb2.GetEnclaveReply.FromString(reply)
     except DecodeError as error:
         raise CloudLookupError(f"cloud lookup at {url}: the reply is not one") from error
-    return _read(message, url)
+    return CloudEnclave(_address(message.enclave_url, server_name, url), _token(message.jwt, url))
 
 
 def _channel(url: str, interceptors: Sequence[ClientInterceptor]) -> Channel:
@@ -81,15 +85,26 @@ def _channel(url: str, interceptors: Sequence[ClientInterceptor]) -> Channel:
     )
 
 
-def _read(message: licensing_pb2.GetEnclaveReply, url: str) -> CloudEnclave:
-    """Split ``host:attested_port/untrusted_port``."""
-    where, _, untrusted = message.enclave_url.partition("/")
+def _address(enclave_url: str, server_name: str, url: str) -> ServerAddress:
+    """Read ``host:attested_port/untrusted_port``."""
+    where, _, untrusted = enclave_url.partition("/")
     host, _, attested = where.rpartition(":")
     try:
-        ports = int(attested), int(untrusted)
+        return ServerAddress.parse(
+            host,
+            attested_port=int(attested),
+            untrusted_port=int(untrusted),
+            server_name=server_name,
+        )
     except ValueError:
         raise CloudLookupError(
-            f"cloud lookup at {url}: the enclave's address is {printable(message.enclave_url)!r}, "
+            f"cloud lookup at {url}: the enclave's address is {printable(enclave_url)!r}, "
             "not host:attested_port/untrusted_port"
         ) from None
-    return CloudEnclave(host, *ports, jwt=SecretStr(message.jwt) if message.jwt else None)
+
+
+def _token(jwt: str, url: str) -> SecretStr | None:
+    """Check that the token can be sent; gRPC would fail in its own way, and log the value."""
+    if not (jwt.isascii() and jwt.isprintable()):
+        raise CloudLookupError(f"cloud lookup at {url}: the token cannot be sent as metadata")
+    return SecretStr(jwt) if jwt else None

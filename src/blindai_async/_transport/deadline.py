@@ -8,6 +8,9 @@ from blindai_async.errors import DeadlineExceededError
 
 __all__ = ["Deadline"]
 
+# Three years. gRPC's clock ends in some 290, and what lies beyond, it takes for past.
+_LONGEST = 1e8
+
 
 class Deadline:
     """A point in time by which an operation has to be done.
@@ -22,7 +25,7 @@ class Deadline:
     def __init__(self, seconds: float, what: str) -> None:
         self.seconds = seconds
         self.what = what
-        self._at = time.monotonic() + seconds
+        self._at = time.monotonic() + min(seconds, _LONGEST)
 
     def remaining(self) -> float:
         """The seconds that are left, more than 0.

@@ -90,7 +90,7 @@ class DcapClaims(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", ser_json_bytes="hex", val_json_bytes="hex"
+        defer_build=True, frozen=True, extra="forbid", ser_json_bytes="hex", val_json_bytes="hex"
     )
 
     mr_enclave: bytes

@@ -27,7 +27,7 @@ class SgxCollateral(BaseModel):
         pck_signing_chain: PEM, the platform CA and the root; "" where the quote carries them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     version: int = 0
     pck_crl_issuer_chain: str
@@ -52,7 +52,12 @@ class SgxEvidence(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, ser_json_bytes="base64", val_json_bytes="base64"
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
     )
 
     quote: bytes

@@ -108,7 +108,11 @@ class Policy(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", ser_json_bytes="hex", hide_input_in_errors=True
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        ser_json_bytes="hex",
+        hide_input_in_errors=True,
     )
 
     mr_enclave: _Measurement

@@ -95,9 +95,12 @@ async def test_the_sources_own_error_ends_the_iteration(conn, rows):
 
 
 async def test_closing_meanwhile_is_told(conn, rows):
+    results = conn.predict_many("m", rows(1000), concurrency=16)
+    await anext(results)
+    await conn.close()
+
     with pytest.raises(ConnectionClosedError):
-        async for _ in conn.predict_many("m", rows(1000), concurrency=16):
-            await conn.close()
+        await anext(results)
 
 
 async def test_nonsense_is_refused_at_once(conn, rows):

@@ -1,0 +1,51 @@
+"""The honest opponent: grpc.aio's own stub over the same TLS, with messages built beforehand."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+
+from blindai_async._pb import securedexchange_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from benchmarks.serving import Served
+
+_RUN_MODEL = "/securedexchange.Exchange/RunModel"
+
+
+@asynccontextmanager
+async def raw_stub(served: Served) -> AsyncIterator[grpc.aio.StreamUnaryMultiCallable]:
+    """The generated stub's RunModel: `SerializeToString` out, `FromString` in, no checks."""
+    pem = ssl.get_server_certificate(("127.0.0.1", served.attested_port))
+    async with grpc.aio.secure_channel(
+        f"127.0.0.1:{served.attested_port}",
+        grpc.ssl_channel_credentials(pem.encode()),
+        [
+            ("grpc.ssl_target_name_override", "blindai-srv"),
+            ("grpc.max_receive_message_length", -1),
+        ],
+    ) as channel:
+        yield channel.stream_unary(
+            _RUN_MODEL,
+            request_serializer=pb.RunModelRequest.SerializeToString,
+            response_deserializer=pb.RunModelReply.FromString,
+        )
+
+
+def messages(model_id: str, array: np.ndarray, chunk_size: int) -> Sequence[pb.RunModelRequest]:
+    """The request of one prediction, built beforehand, in chunks of `chunk_size` bytes."""
+    data = array.tobytes()
+    info = pb.TensorInfo(dims=array.shape, datum_type=pb.F32)
+    return [
+        pb.RunModelRequest(
+            input_tensors=[pb.TensorData(info=info, bytes_data=data[i : i + chunk_size])],
+            model_id=model_id,
+        )
+        for i in range(0, len(data), chunk_size)
+    ]

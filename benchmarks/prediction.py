@@ -1,0 +1,101 @@
+"""Predictions a second, and the latency of a single one, against the raw stub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.connecting import connect
+from benchmarks.measuring import Figure, at_least, at_most, calls_per_second, interleaved
+from benchmarks.opponent import messages, raw_stub
+from benchmarks.serving import server
+from blindai_async import Batching
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import grpc
+
+_CHUNK_SIZES = [32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20]
+
+
+async def run(rounds: int = 9) -> list[Figure]:
+    """Measure the figures of this file."""
+    async with server() as served, raw_stub(served) as stub:
+        async with connect(served) as plain, connect(served, batching=Batching()) as batching:
+            figures = await _small(stub, plain, batching, rounds)
+            figures.append(await _image(stub, plain, rounds))
+    return figures
+
+
+async def _small(stub, plain, batching, rounds: int) -> list[Figure]:  # type: ignore[no-untyped-def]
+    row = np.random.default_rng(0).random((1, 64), dtype=np.float32)
+    prebuilt = messages("linear", row, 256 << 10)
+
+    def raw(callers: int, calls: int) -> Callable[[], Awaitable[float]]:
+        return lambda: calls_per_second(lambda _: stub(iter(prebuilt)), callers, calls)
+
+    def ours(conn, callers: int, calls: int) -> Callable[[], Awaitable[float]]:  # type: ignore[no-untyped-def]
+        return lambda: calls_per_second(lambda _: conn.predict("linear", row), callers, calls)
+
+    got = await interleaved(
+        {
+            "raw 64": raw(64, 20),
+            "plain 64": ours(plain, 64, 20),
+            "raw 256": raw(256, 5),
+            "batching 256": ours(batching, 256, 100),
+            "lone plain": ours(plain, 1, 300),
+            "lone batching": ours(batching, 1, 300),
+        },
+        rounds,
+    )
+    latencies = {name: [1e6 / rate for rate in got[f"lone {name}"]] for name in ("plain", "batching")}
+    return [
+        at_least(
+            "predict, 1x64 float32, 64 callers",
+            "raw stub, messages built beforehand",
+            got["plain 64"],
+            got["raw 64"],
+            0.90,
+            "calls/s",
+        ),
+        at_least(
+            "predict, 1x64 float32, 256 callers, batching",
+            "raw stub, one RPC a row",
+            got["batching 256"],
+            got["raw 256"],
+            25,
+            "rows/s",
+        ),
+        at_most(
+            "latency of a lone call, batching on",
+            "batching off",
+            latencies["batching"],
+            latencies["plain"],
+            1.05,
+            "us",
+        ),
+    ]
+
+
+async def _image(stub: grpc.aio.StreamUnaryMultiCallable, plain, rounds: int) -> Figure:  # type: ignore[no-untyped-def]
+    image = np.random.default_rng(0).random((1, 480, 480, 3), dtype=np.float32)
+
+    def raw(chunk_size: int) -> Callable[[], Awaitable[float]]:
+        prebuilt = messages("image", image, chunk_size)
+        return lambda: calls_per_second(lambda _: stub(iter(prebuilt)), 4, 5)
+
+    contestants = {str(size): raw(size) for size in _CHUNK_SIZES}
+    contestants["ours"] = lambda: calls_per_second(lambda _: plain.predict("image", image), 4, 5)
+    got = await interleaved(contestants, rounds)
+    ours = got.pop("ours")
+    best = max(got, key=lambda size: sorted(got[size])[len(got[size]) // 2])
+    return at_least(
+        "predict, 480x480x3 float32, 4 callers",
+        f"raw stub, its best chunk size ({int(best) >> 10} KiB)",
+        ours,
+        got[best],
+        0.90,
+        "calls/s",
+    )
