@@ -24,9 +24,9 @@ from blindai_async.attestation.collateral import (
 from blindai_async.attestation.crl import RevocationList, parse_crl
 from blindai_async.attestation.formats import EvidenceError
 from blindai_async.attestation.pck import PckExtension, parse_pck_extension
-from blindai_async.attestation.progress import Progress, VerifiedCollateral, step
+from blindai_async.attestation.progress import Progress, VerifiedCollateral
 from blindai_async.attestation.validity import Validity
-from blindai_async.errors import NotAnEnclaveError, QuoteValidationError
+from blindai_async.errors import QuoteValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,26 +54,22 @@ def verify_collateral(
         progress: gets what each step found.
 
     Raises:
-        QuoteValidationError: a step failed, in the class that sgx-dcap.md names ("Failures").
+        EvidenceError: the step after those that `progress` knows to have passed has failed.
+        QuoteValidationError: a TCB signer is revoked, which belongs to step 4.
     """
     validity = Validity(at)
     chains = ChainVerifier(trust_root, validity)
-    with step(2, NotAnEnclaveError):
-        chain = _step_2_root(collateral, quoted_chain, chains)
-        progress.passed(trust_root.name)
-    with step(3, NotAnEnclaveError):
-        pck, ca, root, platform = _step_3_pck_chain(chain, quoted_chain, chains)
-        progress.platform = platform
-        progress.passed(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
-    with step(4, NotAnEnclaveError):
-        root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
-        progress.passed("the platform is not revoked")
-    with step(5):
-        signer, tcb_info = _step_5_tcb_info(collateral, root_crl, platform, chains, validity)
-        progress.passed(f"version {tcb_info.version}, issued {tcb_info.issue_date.date()}")
-    with step(6):
-        identity = _step_6_qe_identity(collateral, root_crl, signer, chains, validity)
-        progress.passed(f"issued {identity.issue_date.date()}")
+    chain = _step_2_root(collateral, quoted_chain, chains)
+    progress.passed(trust_root.name)
+    pck, ca, root, platform = _step_3_pck_chain(chain, quoted_chain, chains)
+    progress.platform = platform
+    progress.passed(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
+    root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
+    progress.passed("the platform is not revoked")
+    signer, tcb_info = _step_5_tcb_info(collateral, root_crl, platform, chains, validity)
+    progress.passed(f"version {tcb_info.version}, issued {tcb_info.issue_date.date()}")
+    identity = _step_6_qe_identity(collateral, root_crl, signer, chains, validity)
+    progress.passed(f"issued {identity.issue_date.date()}")
     return VerifiedCollateral(
         pck=pck,
         platform=platform,

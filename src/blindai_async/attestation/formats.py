@@ -27,8 +27,8 @@ MAX_CHAIN_CHARS: Final = 32 * 1024
 """A PEM certificate chain; real ones have under 4 KB."""
 MAX_CRL_CHARS: Final = 1024 * 1024
 """A CRL, PEM or hex; real ones have under 4 KB, but grow with every revocation."""
-MAX_JSON_CHARS: Final = 256 * 1024
-"""TCB info or QE identity; real ones have under 20 KB."""
+MAX_JSON_CHARS: Final = 128 * 1024
+"""TCB info or QE identity; real ones have under 20 KB. It also bounds the digits of a number."""
 MAX_HELD_DATA_BYTES: Final = 64 * 1024
 """The enclave held data, a certificate of under 1 KB."""
 
@@ -39,8 +39,8 @@ _MAX_EXCERPT_CHARS: Final = 40
 class EvidenceError(ValueError):
     """A part of the evidence is malformed or does not hold.
 
-    Parsers and checks raise it; it never leaves the package: the step of the verification that
-    looked at the part turns it into the step's own error.
+    Parsers and checks raise it; it never leaves the package: the verification turns it into the
+    error of the step that was under way.
     """
 
 

@@ -25,9 +25,13 @@ _REQUIRED: Final = frozenset({"ppid", "tcb", "pce_id", "fmspc", "sgx_type"})
 _PLATFORM_CA_ONLY: Final = frozenset({"instance_id", "configuration"})
 _OCTET_SIZES: Final = {"ppid": 16, "pce_id": 2, "fmspc": 6, "instance_id": 16}
 
-_TCB_NUMBERS: Final = {der.oid_bytes(f"{_ROOT}.2.{n}"): n for n in range(1, COMPONENTS + 3)}
-_PCE_SVN: Final = COMPONENTS + 1
-_CPU_SVN: Final = COMPONENTS + 2
+_PCE_SVN: Final = COMPONENTS
+_CPU_SVN: Final = COMPONENTS + 1
+_TCB_LAYOUT: Final = tuple(
+    bytes([der.OID, len(oid)]) + oid + bytes([der.OCTET_STRING if n > COMPONENTS else der.INTEGER])
+    for n, oid in enumerate(der.oid_bytes(f"{_ROOT}.2.{n}") for n in range(1, COMPONENTS + 3))
+)
+"""How each of the TCB's fields begins, in their order: 16 components, PCE SVN, CPUSVN."""
 _CPU_SVN_BYTES: Final = 16
 _MAX_COMPONENT_SVN: Final = 0xFF
 _MAX_PCE_SVN: Final = 0xFFFF
@@ -112,21 +116,19 @@ def _are_booleans(configuration: bytes) -> bool:
 
 
 def _parse_tcb(data: bytes) -> PlatformTcb:
-    versions: dict[int, int] = {}
-    for oid, tag, value in _pairs(data):
-        number = _TCB_NUMBERS.get(oid)
-        if number is None or number in versions:
-            raise EvidenceError("the platform's TCB has an unknown field, or one twice")
-        if number == _CPU_SVN:
-            well_formed = tag == der.OCTET_STRING and len(value) == _CPU_SVN_BYTES
-            versions[number] = 0  # its parts are the components
-        else:
-            well_formed = tag == der.INTEGER
-            limit = _MAX_PCE_SVN if number == _PCE_SVN else _MAX_COMPONENT_SVN
-            versions[number] = der.integer(value, limit)
-        if not well_formed:
-            raise EvidenceError("the platform's TCB is malformed")
-    if len(versions) != len(_TCB_NUMBERS):
-        raise EvidenceError("the platform's TCB lacks a field")
-    components = bytes(versions[number] for number in range(1, COMPONENTS + 1))
-    return PlatformTcb(components, versions[_PCE_SVN])
+    start, end = der.expect(data, 0, len(data), der.SEQUENCE)
+    pairs = der.children(data, start, end)
+    if end != len(data) or len(pairs) != len(_TCB_LAYOUT):
+        raise EvidenceError("the platform's TCB does not have its 18 fields")
+    values = []
+    for (tag, _, start, end), header in zip(pairs, _TCB_LAYOUT, strict=True):
+        # Identifier and type of a field are always the same bytes; then length and value follow.
+        length = start + len(header)
+        value = data[length + 1 : end]
+        if tag != der.SEQUENCE or data[start:length] != header or data[length] != len(value):
+            raise EvidenceError("a field of the platform's TCB is malformed, or another one")
+        values.append(value)
+    if len(values[_CPU_SVN]) != _CPU_SVN_BYTES:
+        raise EvidenceError(f"the CPUSVN does not have {_CPU_SVN_BYTES} bytes")
+    components = bytes([der.integer(value, _MAX_COMPONENT_SVN) for value in values[:COMPONENTS]])
+    return PlatformTcb(components, der.integer(values[_PCE_SVN], _MAX_PCE_SVN))

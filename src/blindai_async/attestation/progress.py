@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from blindai_async.attestation.claims import DEBUG_FLAG, STEPS, DcapClaims, Outcome, StepReport
-from blindai_async.attestation.formats import EvidenceError
-from blindai_async.errors import QuoteValidationError
+from blindai_async.errors import NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from types import TracebackType
 
     from blindai_async.attestation.certificates import Certificate
     from blindai_async.attestation.collateral import QeIdentity, TcbInfo
+    from blindai_async.attestation.formats import EvidenceError
     from blindai_async.attestation.pck import PckExtension
     from blindai_async.attestation.quote import ReportBody
     from blindai_async.attestation.tcb import PlatformTcbLevel, QeTcbLevel, TcbStatus
     from blindai_async.attestation.trust_root import TrustRoot
 
-__all__ = ["Progress", "TcbVerdict", "VerifiedCollateral", "step"]
+__all__ = ["Progress", "TcbVerdict", "VerifiedCollateral"]
+
+_CERTIFICATE_STEPS: Final = frozenset({2, 3, 4})
+"""Where they fail, the evidence does not lead back to the root of trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,12 @@ class Progress:
             **fields,
         )
 
+    def failure(self, cause: EvidenceError) -> QuoteValidationError:
+        """Make the error of the step that is under way, the one after those that have passed."""
+        number = len(self.reports) + 1
+        error = NotAnEnclaveError if number in _CERTIFICATE_STEPS else QuoteValidationError
+        return error(f"{STEPS[number - 1]} (step {number}): {cause}", step=number)
+
     def proven_claims(self) -> DcapClaims:
         """Make the claims after the last step.
 
@@ -146,26 +154,3 @@ class Progress:
                 for number in range(failed + 1, len(STEPS) + 1)
             ),
         )
-
-
-class step:  # noqa: N801 - reads as a statement: with step(3, NotAnEnclaveError): ...
-    """Turns an `EvidenceError` in its block into a step's own error."""
-
-    def __init__(
-        self, number: int, error: type[QuoteValidationError] = QuoteValidationError
-    ) -> None:
-        self._number = number
-        self._error = error
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        cause: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(cause, EvidenceError):
-            message = f"{STEPS[self._number - 1]} (step {self._number}): {cause}"
-            raise self._error(message, step=self._number) from cause

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from blindai_async.attestation.certificates import verify_signature
 from blindai_async.attestation.collateral_steps import verify_collateral
 from blindai_async.attestation.formats import EvidenceError
-from blindai_async.attestation.progress import Progress, TcbVerdict, VerifiedCollateral, step
+from blindai_async.attestation.progress import Progress, TcbVerdict, VerifiedCollateral
 from blindai_async.attestation.quote import Quote, parse_quote
 from blindai_async.attestation.signed_json import ecdsa_signature
 from blindai_async.attestation.tcb import (
@@ -122,13 +122,16 @@ def verify_with(
     """Take all twelve steps, leaving steps 2 to 6 to `collateral_verifier`."""
     progress = Progress(trust_root, enclave_held_data)
     try:
-        with step(1):
-            parsed = _step_1_parse_quote(quote)
-            progress.report = parsed.report
-            progress.passed("version 3, ECDSA P-256")
+        parsed = _step_1_parse_quote(quote)
+        progress.report = parsed.report
+        progress.passed("version 3, ECDSA P-256")
         verified = collateral_verifier(collateral, parsed.pck_chain, trust_root, at, progress)
         progress.adopt(verified)
         _verify_quote(parsed, verified, enclave_held_data, progress)
+    except EvidenceError as cause:
+        error = progress.failure(cause)
+        error.claims = progress.claims(error)
+        raise error from cause
     except QuoteValidationError as error:
         error.claims = progress.claims(error)
         raise
@@ -139,18 +142,14 @@ def _verify_quote(
     quote: Quote, verified: VerifiedCollateral, enclave_held_data: bytes, progress: Progress
 ) -> None:
     """Take steps 7 to 12."""
-    with step(7):
-        _step_7_qe_report_signature(quote, verified.pck)
-        progress.passed("signed by the platform's PCK")
-    with step(8):
-        qe_level = _step_8_qe_identity(quote, verified.qe_identity)
-        progress.passed(f"ISV SVN {quote.qe_report.isv_svn}: {qe_level.status}")
-    with step(9):
-        _step_9_enclave_report_signature(quote)
-        progress.passed(f"MRENCLAVE {quote.report.mr_enclave.hex()}")
-    with step(10):
-        platform_level = _step_10_platform_level(verified.tcb_info, verified.platform)
-        progress.passed(f"level of {platform_level.date.date()}: {platform_level.status}")
+    _step_7_qe_report_signature(quote, verified.pck)
+    progress.passed("signed by the platform's PCK")
+    qe_level = _step_8_qe_identity(quote, verified.qe_identity)
+    progress.passed(f"ISV SVN {quote.qe_report.isv_svn}: {qe_level.status}")
+    _step_9_enclave_report_signature(quote)
+    progress.passed(f"MRENCLAVE {quote.report.mr_enclave.hex()}")
+    platform_level = _step_10_platform_level(verified.tcb_info, verified.platform)
+    progress.passed(f"level of {platform_level.date.date()}: {platform_level.status}")
     progress.verdict = _step_11_merge(platform_level, qe_level)
     _require_not_revoked(progress.verdict)
     progress.passed(progress.verdict.status.value)

@@ -106,9 +106,6 @@ def test_anything_but_the_object_and_its_signature_is_refused(text: str) -> None
         '{"a":-Infinity}',
         '{"a":"[","b":"]"}',
         '{"a":"}"}',
-        '{"a":12345678901}',
-        '{"a":-12345678901}',
-        '{"a":[ 12345678901]}',
         '{"a":' + "9" * 100_000 + "}",
         '{"a":' + "[" * MAX_JSON_NESTING + "]" * MAX_JSON_NESTING + "}",
     ],
@@ -149,12 +146,13 @@ def test_bombs_are_refused_in_bounded_time() -> None:
     assert time.perf_counter() - start < 5
 
 
-def test_numbers_stay_bounded_where_the_interpreters_own_limit_is_off() -> None:
+def test_long_numbers_cost_little_even_where_the_interpreters_own_limit_is_off() -> None:
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        with pytest.raises(EvidenceError, match="digits"):
-            parse(document('{"a":' + "9" * (MAX_JSON_CHARS - 200) + "}"))
+        start = time.perf_counter()
+        assert parse(document('{"a":' + "9" * (MAX_JSON_CHARS - 200) + "}"))
+        assert time.perf_counter() - start < 2
     finally:
         sys.set_int_max_str_digits(limit)
 
