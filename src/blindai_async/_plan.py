@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from blindai_async._handshake import HandshakePlan
-from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.cloud import lookup_enclave
 from blindai_async._transport.tls import read_certificate_file
 from blindai_async.attestation import BUILT_IN_POLICY, Policy
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
     from pydantic import SecretStr
 
+    from blindai_async._transport.address import ServerAddress
     from blindai_async._transport.channels import ChannelLimits
     from blindai_async._transport.deadline import Deadline
     from blindai_async.attestation import AttestationCache, DcapClaims, TrustRoot
@@ -67,13 +67,8 @@ async def plan_handshake(settings: ConnectionSettings, deadline: Deadline) -> Ha
     address, jwt, policy, certificate = settings.address, None, settings.policy, None
     if address is None:
         policy = os.environ.get("MITHRIL_SERVICES_POLICY")
-        enclave = await lookup_enclave(settings.api_key, deadline, settings.interceptors)
-        jwt = enclave.jwt
-        address = ServerAddress.parse(
-            enclave.host,
-            attested_port=enclave.attested_port,
-            untrusted_port=enclave.untrusted_port,
-            server_name=settings.server_name,
+        address, jwt = await lookup_enclave(
+            settings.api_key, settings.server_name, deadline, settings.interceptors
         )
     elif settings.certificate is not None and not settings.simulation:
         certificate = await read_certificate_file(settings.certificate)

@@ -31,3 +31,9 @@ def test_time_that_is_up_raises_the_packages_error():
     assert caught.value.code == "DEADLINE_EXCEEDED"
     assert isinstance(caught.value, TimeoutError)
     assert isinstance(caught.value, ConnectionError)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e12])
+def test_a_deadline_that_is_too_far_away_is_one_that_grpc_can_count_to(seconds):
+    left = Deadline(seconds, "connect").remaining()
+    assert 365 * 86_400 < left < 100 * 365 * 86_400
