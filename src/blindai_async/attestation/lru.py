@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -14,13 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["LeastRecentlyUsed"]
 
 Value = TypeVar("Value")
-
-
-@dataclass(slots=True)
-class _Computation:
-    """A value on its way; `done` is set when it is in the memory, or will never be."""
-
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 class LeastRecentlyUsed(Generic[Value]):
@@ -41,7 +33,8 @@ class LeastRecentlyUsed(Generic[Value]):
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._values: OrderedDict[bytes, Value] = OrderedDict()
-        self._computations: dict[bytes, _Computation] = {}
+        # By key, a lock that is held for as long as the value is being computed.
+        self._computations: dict[bytes, threading.Lock] = {}
         self._process = os.getpid()
 
     def __len__(self) -> int:
@@ -62,18 +55,18 @@ class LeastRecentlyUsed(Generic[Value]):
             compute: makes the value; called without any lock. What it raises is passed on, and
                 nothing is kept.
         """
-        if self._process != os.getpid():
-            # After a fork the lock and the computations belong to threads that do not exist here.
-            self._start()
+        self._notice_fork()
         with self._lock:
             kept = self._find(key, usable)
             if kept is not None:
                 return kept
             running = self._computations.get(key)
             if running is None:
-                own = self._computations[key] = _Computation()
+                own = self._computations[key] = threading.Lock()
+                own.acquire()
         if running is not None:
-            running.done.wait()
+            with running:
+                pass
             with self._lock:
                 kept = self._find(key, usable)
             return kept if kept is not None else self._keep(key, compute())
@@ -81,13 +74,19 @@ class LeastRecentlyUsed(Generic[Value]):
             return self._keep(key, compute())
         finally:
             with self._lock:
-                del self._computations[key]
-            own.done.set()
+                self._computations.pop(key, None)
+            own.release()
 
     def clear(self) -> None:
         """Forget all values."""
+        self._notice_fork()
         with self._lock:
             self._values.clear()
+
+    def _notice_fork(self) -> None:
+        # In a forked child the locks may be held by threads that do not exist there.
+        if self._process != os.getpid():
+            self._start()
 
     def _find(self, key: bytes, usable: Callable[[Value], bool]) -> Value | None:
         kept = self._values.get(key)

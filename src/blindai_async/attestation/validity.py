@@ -13,13 +13,17 @@ def utc(at: datetime | None) -> datetime:
     """Return the time to judge at, in UTC; the present where none is named.
 
     Raises:
-        ValueError: the time has no time zone: it would be another moment on another machine.
+        ValueError: the time has no time zone: it would be another moment on another machine. Or
+            it lies outside of the years that UTC times can have.
     """
     if at is None:
         return datetime.now(UTC)
     if at.utcoffset() is None:
         raise ValueError(f"at={at!r} has no time zone; name one, such as datetime.UTC")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"at={at!r} is no time in UTC") from error
 
 
 class Validity:
