@@ -43,6 +43,7 @@ CONTENT = {
 
 def test_the_built_in_policy_is_the_documented_one() -> None:
     assert Policy.from_str(DOCUMENTED) == BUILT_IN_POLICY
+    assert Policy.from_str(BUILT_IN_POLICY.to_toml()) == BUILT_IN_POLICY
     assert BUILT_IN_POLICY.accepted_tcb_statuses == {
         TcbStatus.UP_TO_DATE,
         TcbStatus.SW_HARDENING_NEEDED,
