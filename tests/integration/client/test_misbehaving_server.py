@@ -15,6 +15,7 @@ from blindai_async.errors import (
     RequestRejectedError,
     TransportError,
 )
+from blindai_async.options import RetryPolicy
 
 RUN_MODEL = "/securedexchange.Exchange/RunModel"
 SEND_MODEL = "/securedexchange.Exchange/SendModel"
@@ -36,7 +37,7 @@ def calls_of(connection):
 
 @pytest.mark.parametrize("code", FAILURES, ids=lambda code: code.name)
 async def test_every_status_becomes_an_error_of_the_package(connect, scripted, code):
-    connection = await connect(scripted)
+    connection = await connect(scripted, retry=RetryPolicy(attempts=1))
     for path in (RUN_MODEL, SEND_MODEL, DELETE_MODEL):
         scripted.answers[path] = (code, "what the server said")
     for name, call in calls_of(connection).items():
@@ -144,13 +145,17 @@ async def test_a_server_that_reads_nothing_more_is_left_at_the_deadline(connect,
 
 
 async def test_a_server_that_stops_during_a_call_is_reported(connect, scripted):
+    stopping = []
+
     async def stop(call):
-        await scripted.stop()
+        stopping.append(asyncio.ensure_future(scripted.stop()))
+        await asyncio.sleep(60)
 
     scripted.answers[RUN_MODEL] = stop
     connection = await connect(scripted)
     with pytest.raises(TransportError):
         await connection.predict("m", ONE, timeout=10)
+    await asyncio.gather(*stopping)
 
 
 async def test_the_wrong_way_round_ports_are_named(connect, server):
