@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tensor", "TensorInfo"]
 
-_MAX_RANK = 64  # NumPy's own limit since 2.0 (32 before); a model has a handful
+_MAX_RANK: int = getattr(np, "MAXDIMS", 64)  # NumPy's own: 32 before 2.0; a model has a handful
+_MAX_BYTES = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -148,6 +149,9 @@ def check_byte_length(
     if dims and min(dims) < 0:
         raise TensorError(f"{where}: a negative dimension in {list(dims)}")
     expected = prod(dims) * TABLE[datum_type].size
+    if not expected and prod(filter(None, dims)) * TABLE[datum_type].size > _MAX_BYTES:
+        # NumPy refuses such a shape, though a 0 beside it leaves no element: not when it is read.
+        raise TensorError(f"{where}: the dimensions {list(dims)} are too large")
     if expected != nbytes:
         raise TensorError(
             f"{where}: {nbytes} bytes came, "
