@@ -25,14 +25,13 @@ OutputFacts: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
 
 def kind_of(model_id: str, inputs: Sequence[InputTensor]) -> tuple[Kind | None, int]:
     """Tell with which other calls a call may be joined (None: with none), and its rows."""
-    rows = 0
-    kind: list[str | int] = [model_id]
+    kind: Kind = (model_id,)
+    rows = inputs[0].shape[0] if inputs[0].shape else 0
     for _, datum_type, shape in inputs:
-        if not shape or not shape[0] or (rows and shape[0] != rows):
+        if not rows or not shape or shape[0] != rows:
             return None, 0
-        rows = shape[0]
-        kind += (len(shape), datum_type, *shape[1:])
-    return tuple(kind), rows
+        kind = (*kind, len(shape), datum_type, *shape[1:])
+    return kind, rows
 
 
 def join(calls: Sequence[Sequence[InputTensor]], rows: int) -> list[OutgoingTensor]:

@@ -109,8 +109,9 @@ class Batcher:
     def leave(self, waiter: Waiter) -> None:
         """Give up a place, with a result or without: rows that were not sent are withdrawn."""
         self._watch.discard(waiter)
-        if waiter.batch is not None:
-            waiter.batch.leave()
+        batch, waiter.batch = waiter.batch, None  # no cycle is left to the garbage collector
+        if batch is not None:
+            batch.leave()
         elif waiter.lane.withdraw(waiter):
             self._vacate(1)
 
@@ -222,6 +223,7 @@ class Batcher:
     def _settle(self, batch: Batch, task: asyncio.Task[None]) -> None:
         """Whatever ended a batch, none of its callers is left waiting."""
         self._tasks.discard(task)
+        batch.task = None
         error = _closed() if task.cancelled() else task.exception()
         if error is not None:
             for waiter in batch.waiters:

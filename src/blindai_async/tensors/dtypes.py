@@ -71,7 +71,8 @@ TABLE: dict[ModelDatumType, DatumTypeRow] = {
     )
 }
 
-_BY_NUMPY = {row.numpy: row.datum_type for row in TABLE.values()}
+# By the NumPy types whose memory is their wire form.
+WIRE_TYPES = {row.numpy: row.datum_type for row in TABLE.values()}
 _BY_TEXT = {row.name: row.datum_type for row in TABLE.values()} | {
     member.name.lower(): member for member in ModelDatumType
 }
@@ -138,9 +139,9 @@ def is_torch(thing: object, class_name: str) -> bool:
 
 
 def _from_numpy(dtype: np.dtype[Any]) -> ModelDatumType:
-    found = _BY_NUMPY.get(dtype)
+    found = WIRE_TYPES.get(dtype)
     if found is None:
-        found = _BY_NUMPY.get(dtype.newbyteorder("<"))
+        found = WIRE_TYPES.get(dtype.newbyteorder("<"))
     if found is None:
         raise TensorError(f"NumPy dtype {dtype} has no place on the wire; it takes {_KNOWN}")
     return found

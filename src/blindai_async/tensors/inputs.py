@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from blindai_async.errors import TensorError
-from blindai_async.tensors.dtypes import TABLE, ModelDatumType, is_torch, translate_dtype
+from blindai_async.tensors.dtypes import (
+    TABLE,
+    WIRE_TYPES,
+    ModelDatumType,
+    is_torch,
+    translate_dtype,
+)
 from blindai_async.tensors.flat import array_from_list
 from blindai_async.tensors.tensor import Tensor, dtype_name
 
@@ -137,16 +143,17 @@ def _translate(tensor: Any, dtype: Any, shape: Any, position: int) -> InputTenso
 
 
 def _from_array(array: npt.NDArray[Any], position: int) -> InputTensor:
-    try:
-        datum_type = translate_dtype(array.dtype)
-    except TensorError as error:
-        raise TensorError(f"input {position}: {error}") from None
+    datum_type = WIRE_TYPES.get(array.dtype)
+    if datum_type is None or not array.flags.c_contiguous:
+        try:
+            datum_type = translate_dtype(array.dtype)
+        except TensorError as error:
+            raise TensorError(f"input {position}: {error}") from None
+        array = np.asarray(array, dtype=TABLE[datum_type].numpy, order="C")
     shape = list(array.shape)
     if shape and max(shape) > _MAX_DIM:
         raise TensorError(f"input {position}: shape {shape} has a dimension above {_MAX_DIM}")
-    return InputTensor(
-        np.asarray(array, dtype=TABLE[datum_type].numpy, order="C"), datum_type, shape
-    )
+    return InputTensor(array, datum_type, shape)
 
 
 def _check_dims(shape: Any, where: str) -> list[int]:

@@ -41,7 +41,8 @@ def test_every_spelling_of_a_type_is_understood(datum_type):
 
 
 @pytest.mark.parametrize(
-    "bad", ["float16", "complex64", "", np.dtype("f2"), np.dtype("U3"), np.float16, None, 3, object()]
+    "bad",
+    ["float16", "complex64", "", np.dtype("f2"), np.dtype("U3"), np.float16, None, 3, object()],
 )
 def test_what_is_no_type_of_the_wire_is_refused(bad):
     with pytest.raises(TensorError, match=r"(no place on the wire|does not name a dtype)"):

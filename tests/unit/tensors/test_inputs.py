@@ -110,7 +110,9 @@ def test_integers_in_lists_arrive_exactly_or_not_at_all(numbers, name):
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
     if all(low <= n <= high for n in numbers):
-        assert [int(n) for n in translate_tensors(numbers, dtype, [len(numbers)])[0].array] == numbers
+        assert [
+            int(n) for n in translate_tensors(numbers, dtype, [len(numbers)])[0].array
+        ] == numbers
     else:
         with pytest.raises(TensorError, match="input 0"):
             translate_tensors(numbers, dtype, [len(numbers)])

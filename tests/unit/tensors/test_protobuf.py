@@ -36,7 +36,17 @@ def test_any_bytes_are_walked_to_their_end_or_refused(encoded):
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"\x0a", b"\x0a\x05abc", b"\x08", b"\x08\x80", b"\x0b", b"\x0c", b"\x00", b"\x09abc", b"\x0f\x00"],
+    [
+        b"\x0a",
+        b"\x0a\x05abc",
+        b"\x08",
+        b"\x08\x80",
+        b"\x0b",
+        b"\x0c",
+        b"\x00",
+        b"\x09abc",
+        b"\x0f\x00",
+    ],
 )
 def test_cut_off_and_malformed_messages_are_refused(encoded):
     with pytest.raises(WireFormatError):

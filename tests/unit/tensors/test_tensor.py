@@ -58,7 +58,9 @@ def test_bytes_that_do_not_fit_are_refused():
 @pytest.mark.parametrize("datum_type", list(ModelDatumType), ids=lambda d: d.name)
 def test_torch_gets_its_own_writable_memory(datum_type):
     torch = pytest.importorskip("torch")
-    tensor = Tensor(TensorInfo([2], datum_type), bytes(2 * np.dtype("?").itemsize * _size(datum_type)))
+    tensor = Tensor(
+        TensorInfo([2], datum_type), bytes(2 * np.dtype("?").itemsize * _size(datum_type))
+    )
 
     back = tensor.as_torch()
     back[0] = 1
