@@ -160,4 +160,4 @@ async def open_attested_port(
     except BaseException:
         await channel.close()
         raise
-    return AttestedPort(channel, plan.metadata, plan.interceptors)
+    return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)

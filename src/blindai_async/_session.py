@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from grpc import ChannelConnectivity
 
 from blindai_async._pb import securedexchange_pb2 as pb
 from blindai_async.errors import ProofFormatError, TransportError
@@ -15,7 +15,7 @@ from blindai_async.tensors.codec import request_frames
 from blindai_async.tensors.protobuf import varint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from typing import NoReturn
 
     from blindai_async._handshake import Enclave
@@ -132,21 +132,22 @@ class EnclaveSession:
         spec: ModelSpec,
         request: pb.SendModelRequest,
         on_progress: Callable[[int, int], object] | None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Serialized `SendModelRequest` messages: the facts in each, the tensors' in the first."""
         repeated = request.SerializeToString()
         facts = pb.SendModelRequest(
             tensor_inputs=_tensor_infos(spec.inputs), tensor_outputs=_tensor_infos(spec.outputs)
         ).SerializeToString()
         sent = 0
-        async for block in source.blocks():
-            for start in range(0, block.nbytes, self._chunk_size):
-                chunk = block[start : start + self._chunk_size]
-                yield b"".join((b"\x0a", varint(chunk.nbytes), chunk, facts, repeated))
-                facts = b""
-                sent += chunk.nbytes
-                if on_progress is not None:
-                    on_progress(sent, source.size)
+        async with aclosing(source.blocks()) as blocks:
+            async for block in blocks:
+                for start in range(0, block.nbytes, self._chunk_size):
+                    chunk = block[start : start + self._chunk_size]
+                    yield b"".join((b"\x0a", varint(chunk.nbytes), chunk, facts, repeated))
+                    facts = b""
+                    sent += chunk.nbytes
+                    if on_progress is not None:
+                        on_progress(sent, source.size)
 
     async def delete_model(self, model_id: str, *, timeout: float) -> DeleteModelResponse:
         """Delete a model.
@@ -160,11 +161,18 @@ class EnclaveSession:
 
     def is_connected(self) -> bool:
         """Tell whether the channel stands at this moment."""
-        return self._port.channel.get_state() is ChannelConnectivity.READY
+        return self._port.is_connected()
 
-    async def close(self, grace: float | None = None) -> None:
-        """Close the channel; calls in flight get `grace` seconds, then are cancelled."""
-        await self._port.channel.close(grace)
+    async def retire(self, grace: float) -> None:
+        """Close the channel once the calls under way are done, or `grace` seconds have passed."""
+        try:
+            await self._port.wait_idle(grace)
+        finally:
+            await self._port.close()
+
+    async def close(self) -> None:
+        """Close the channel at once; calls under way are cancelled."""
+        await self._port.close()
 
 
 def _tensor_infos(specs: Sequence[TensorSpec]) -> list[pb.TensorInfo]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import grpc
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from blindai_async.errors import TransportError
 
@@ -29,14 +29,18 @@ class ChannelLimits(BaseModel):
     Attributes:
         max_reply_bytes: the largest message that is received.
         keepalive_time: seconds without a sign of life after which the peer is pinged.
-        keepalive_timeout: seconds that it has to answer.
+        keepalive_timeout: seconds that it has to answer; generous, since a peer that computes may
+            be slow to. Both together are what it takes to notice that a peer is dead: 28 s.
+        heartbeat: seconds between the requests that keep a silent call's pings from being taken for
+            an attack (see `Pulse`).
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_reply_bytes: PositiveInt
-    keepalive_time: float = 15.0
-    keepalive_timeout: float = 10.0
+    keepalive_time: PositiveFloat = 10.0
+    keepalive_timeout: PositiveFloat = 18.0
+    heartbeat: PositiveFloat = 20.0
 
 
 def open_channel(
@@ -57,6 +61,13 @@ def open_channel(
         ("grpc.max_send_message_length", -1),
         ("grpc.keepalive_time_ms", int(limits.keepalive_time * 1000)),
         ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
+        # This is the one that counts for a ping, and it is a minute where nobody says otherwise.
+        ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout * 1000)),
+        # gRPC would stop after two, and not notice a peer that dies later in a long call.
+        ("grpc.http2.max_pings_without_data", 0),
+        # A compressed reply is refused: gRPC before 1.80 or so unpacks a message whole before it
+        # looks at the size, a thousand times what was allowed. No 0.5 server compresses.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         # gRPC shares connections between channels with equal settings. Ours are pinned, each to its
         # own peer and life: closing one must close it.
         ("grpc.use_local_subchannel_pool", 1),

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from blindai_async._pb import licensing_pb2
 from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.paths import GET_ENCLAVE
-from blindai_async._transport.rpc_errors import from_rpc_error, printable
-from blindai_async.errors import CloudLookupError
+from blindai_async._transport.rpc_errors import MappedErrors, printable
+from blindai_async.errors import CloudLookupError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,10 +65,12 @@ async def lookup_enclave(
     async with _channel(url, interceptors) as channel:
         call: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET_ENCLAVE)
         try:
-            reply = await call(request, timeout=deadline.remaining())
-        except grpc.aio.AioRpcError as error:
-            mapped = from_rpc_error(error, f"cloud lookup at {url}")
-            raise CloudLookupError(str(mapped), code=mapped.code, details=mapped.details) from error
+            with MappedErrors(f"cloud lookup at {url}", [key] if key else []):
+                reply = await call(request, timeout=deadline.remaining())
+        except TransportError as error:
+            raise CloudLookupError(
+                str(error), code=error.code, details=error.details
+            ) from error.__cause__
     try:
         message = licensing_pb2.GetEnclaveReply.FromString(reply)
     except DecodeError as error:
@@ -77,7 +79,10 @@ async def lookup_enclave(
 
 
 def _channel(url: str, interceptors: Sequence[ClientInterceptor]) -> Channel:
-    options = [("grpc.max_receive_message_length", _MAX_REPLY)]
+    options = [
+        ("grpc.max_receive_message_length", _MAX_REPLY),
+        ("grpc.compression_enabled_algorithms_bitset", 1),  # see `open_channel`
+    ]
     if os.environ.get("MITHRIL_SERVICES_INSECURE", "").lower() == "true":
         return grpc.aio.insecure_channel(url, options, interceptors=list(interceptors) or None)
     return grpc.aio.secure_channel(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from grpc import StatusCode
+from grpc import ChannelConnectivity, StatusCode
 from grpc.aio import AioRpcError, Metadata, StreamUnaryClientInterceptor
 
 from blindai_async._transport.paths import DELETE_MODEL, RUN_MODEL, SEND_MODEL
-from blindai_async._transport.rpc_errors import from_rpc_error
+from blindai_async._transport.pulse import Pulse
+from blindai_async._transport.rpc_errors import MappedErrors
 from blindai_async.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 
     from grpc.aio import (
         Channel,
@@ -39,6 +41,7 @@ class AttestedPort:
         channel: pinned to the enclave's certificate.
         metadata: goes with every call.
         interceptors: the caller's, as the channel has them.
+        heartbeat: seconds; see `Pulse`.
     """
 
     def __init__(
@@ -46,9 +49,12 @@ class AttestedPort:
         channel: Channel,
         metadata: Sequence[tuple[str, str]] = (),
         interceptors: Sequence[ClientInterceptor] = (),
+        heartbeat: float = 20.0,
     ) -> None:
-        self.channel = channel
+        self._channel = channel
         self._metadata = metadata
+        self._secrets = [value for _, value in metadata]
+        self._pulse = Pulse(channel, metadata, heartbeat)
         self._run_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(RUN_MODEL)
         self._send_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SEND_MODEL)
         self._delete: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE_MODEL)
@@ -67,27 +73,35 @@ class AttestedPort:
         """
         first = next(frames)
         second = next(frames, None)
+        self._pulse.begin()
         try:
-            if second is None and self._run_single is not None:
-                reply: bytes = await self._run_single(
-                    first, timeout=timeout, metadata=self._metadata
+            with MappedErrors("predict", self._secrets):
+                if second is None and self._run_single is not None:
+                    reply: bytes = await self._run_single(
+                        first, timeout=timeout, metadata=self._metadata
+                    )
+                    return reply
+                return await _send(
+                    self._run_stream(timeout=timeout, metadata=self._metadata),
+                    _chain(first, second, frames),
                 )
-                return reply
-            call = self._run_stream(timeout=timeout, metadata=self._metadata)
-            return await _send(call, _chain(first, second, frames))
-        except AioRpcError as error:
-            raise from_rpc_error(error, "predict") from error
+        finally:
+            self._pulse.end()
 
-    async def send_model(self, frames: AsyncIterator[bytes], timeout: float) -> bytes:
+    async def send_model(self, frames: AsyncGenerator[bytes, None], timeout: float) -> bytes:
         """Send a model's messages; returns the serialized `SendModelReply`.
 
         Raises:
             TransportError: no proper answer came.
         """
+        self._pulse.begin()
         try:
-            return await _send(self._send_stream(timeout=timeout, metadata=self._metadata), frames)
-        except AioRpcError as error:
-            raise from_rpc_error(error, "upload_model") from error
+            with MappedErrors("upload_model", self._secrets):
+                return await _send(
+                    self._send_stream(timeout=timeout, metadata=self._metadata), frames
+                )
+        finally:
+            self._pulse.end()
 
     async def delete_model(self, request: bytes, timeout: float) -> bytes:
         """Send a serialized `DeleteModelRequest`; returns the serialized reply.
@@ -95,21 +109,37 @@ class AttestedPort:
         Raises:
             TransportError: no proper answer came.
         """
+        self._pulse.begin()
         try:
-            reply: bytes = await self._delete(request, timeout=timeout, metadata=self._metadata)
-        except AioRpcError as error:
-            raise from_rpc_error(error, "delete_model") from error
-        return reply
+            with MappedErrors("delete_model", self._secrets):
+                reply: bytes = await self._delete(request, timeout=timeout, metadata=self._metadata)
+                return reply
+        finally:
+            self._pulse.end()
+
+    def is_connected(self) -> bool:
+        """Tell whether the channel stands at this moment."""
+        return self._channel.get_state() is ChannelConnectivity.READY
+
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until no call is under way, this long at most."""
+        await self._pulse.wait_idle(seconds)
+
+    async def close(self) -> None:
+        """Close the channel at once; calls under way are cancelled."""
+        self._pulse.stop()
+        await self._channel.close()
 
 
-async def _send(call: StreamUnaryCall[bytes, bytes], frames: AsyncIterator[bytes]) -> bytes:
+async def _send(call: StreamUnaryCall[bytes, bytes], frames: AsyncGenerator[bytes, None]) -> bytes:
     """Write every frame, then await the reply; whatever ends it early cancels the call."""
     ended: list[tuple[StatusCode, str]] = []
     call.add_done_callback(lambda done: ended.append((_now(done.code()), _now(done.details()))))
     try:
         try:
-            async for frame in frames:
-                await call.write(frame)
+            async with aclosing(frames):
+                async for frame in frames:
+                    await call.write(frame)
             await call.done_writing()
         except (asyncio.InvalidStateError, AioRpcError):
             # The server ended the call while we were writing. Its status says why, but gRPC writes
@@ -136,7 +166,9 @@ def _now(settled: Coroutine[Any, Any, _T]) -> _T:
     raise RuntimeError("a call that is done does not tell its status")
 
 
-async def _chain(first: bytes, second: bytes | None, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _chain(
+    first: bytes, second: bytes | None, rest: Iterator[bytes]
+) -> AsyncGenerator[bytes, None]:
     yield first
     if second is not None:
         yield second

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from anyio import to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 __all__ = ["ModelSource", "open_model"]
 
@@ -35,7 +35,7 @@ class ModelSource:
         self._content = content
         self._digest = hashlib.sha256()
 
-    async def blocks(self) -> AsyncIterator[memoryview]:
+    async def blocks(self) -> AsyncGenerator[memoryview, None]:
         """Read the model once, block by block.
 
         Raises:

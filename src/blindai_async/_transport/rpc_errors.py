@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
+from grpc.aio import AioRpcError, Metadata
 
 from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
-    from grpc.aio import AioRpcError
+    from collections.abc import Sequence
+    from types import TracebackType
 
-__all__ = ["from_rpc_error", "printable"]
+__all__ = ["MappedErrors", "from_rpc_error", "presentable", "printable", "without_frames"]
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 _MAX_DETAILS = 500
 
@@ -44,15 +48,16 @@ _HINTS = {
 }
 
 
-def from_rpc_error(error: AioRpcError, what: str) -> TransportError:
+def from_rpc_error(error: AioRpcError, what: str, secrets: Sequence[str] = ()) -> TransportError:
     """Map the error that ended a call.
 
     Args:
         error: as gRPC raised it.
         what: the call, as a person would name it: "predict", "upload_model".
+        secrets: what the peer was told and may repeat, but must not be shown.
     """
     code = error.code()
-    details = printable(error.details() or "")
+    details = _shown(error.details(), secrets)
     said = f": {details}" if details else ""
     hint = f" ({_HINTS[code]})" if code in _HINTS else ""
     message = f"{what}: {code.name}{said}{hint}"
@@ -61,6 +66,68 @@ def from_rpc_error(error: AioRpcError, what: str) -> TransportError:
     if code in _REJECTIONS:
         return RequestRejectedError(message, code=code.name, details=details)
     return TransportError(message, code=code.name, details=details)
+
+
+class MappedErrors:
+    """A context in which the package's errors take the place of gRPC's.
+
+    Args:
+        what: see `from_rpc_error`; so are the `secrets`.
+        secrets: what must not be shown.
+    """
+
+    __slots__ = ("_secrets", "_what")
+
+    def __init__(self, what: str, secrets: Sequence[str] = ()) -> None:
+        self._what = what
+        self._secrets = secrets
+
+    def __enter__(self) -> None:
+        """Nothing is done before there is an error."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, AioRpcError):
+            raise from_rpc_error(exc, self._what, self._secrets) from presentable(
+                without_frames(exc), self._secrets
+            )
+
+
+def without_frames(error: _Error) -> _Error:
+    """Take from an error of gRPC's what it knows of the call that it ended; returns the error.
+
+    The frames hold the call, and a call, even one that is done, keeps its channel connecting anew
+    after it was closed: for as long as somebody keeps the error.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def presentable(error: AioRpcError, secrets: Sequence[str] = ()) -> AioRpcError:
+    """Make an error fit to be another one's cause: a traceback prints the text of both.
+
+    Args:
+        error: as gRPC raised it, with the peer's text as it came.
+        secrets: see `from_rpc_error`.
+    """
+    return AioRpcError(
+        error.code(),
+        Metadata(),
+        Metadata(),
+        details=_shown(error.details(), secrets),
+        debug_error_string=_shown(error.debug_error_string(), secrets),
+    )
+
+
+def _shown(text: str | None, secrets: Sequence[str]) -> str:
+    text = text or ""
+    for secret in secrets:
+        text = text.replace(secret, "**********")
+    return printable(text)
 
 
 def printable(text: str, limit: int = _MAX_DETAILS) -> str:

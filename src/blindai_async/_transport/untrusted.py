@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 
 from blindai_async._pb import untrusted_pb2
 from blindai_async._transport.paths import GET_CERTIFICATE, GET_EVIDENCE, GET_SERVER_INFO
-from blindai_async._transport.rpc_errors import from_rpc_error
+from blindai_async._transport.rpc_errors import MappedErrors
 from blindai_async.errors import HardwareModeUnsupportedError, TransportError
 
 if TYPE_CHECKING:
@@ -77,10 +76,8 @@ class UntrustedPort:
     async def _call(self, path: str, reply_type: type[_Reply]) -> _Reply:
         name = path.rpartition("/")[2]
         call: UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
-        try:
+        with MappedErrors(f"connect: {name}", [value for _, value in self._metadata]):
             reply = await call(b"", timeout=self._deadline.remaining(), metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, f"connect: {name}") from error
         try:
             return reply_type.FromString(reply)
         except DecodeError as error:

@@ -1,0 +1,97 @@
+"""Keeps the connection of a silent call in good standing with its peer.
+
+gRPC pings a peer that has been silent for a while, and ends the connection where no answer comes
+(see `ChannelLimits`). But a gRPC server takes pings for an attack when it has sent nothing itself:
+with its default settings it ends the connection at the fourth. A model that computes for a minute
+is silent. So a small request goes beside it now and then, whose answer, whatever it says, lets the
+server begin to count anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from grpc.aio import AioRpcError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpc.aio import Channel, UnaryUnaryMultiCallable
+
+__all__ = ["Pulse"]
+
+# A standard service, free of side effects. A server that does not have it says so: that will do.
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+
+
+class Pulse:
+    """Counts the calls under way on a channel, and beats while there are any.
+
+    Args:
+        channel: the channel.
+        metadata: goes with every call.
+        interval: seconds between two beats. Fewer than three pings must fit in between.
+
+    Attributes:
+        active: how many calls are under way.
+    """
+
+    def __init__(
+        self, channel: Channel, metadata: Sequence[tuple[str, str]], interval: float
+    ) -> None:
+        self.active = 0
+        self._check: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_HEALTH_CHECK)
+        self._metadata = metadata
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+
+    def begin(self) -> None:
+        """Note that a call begins."""
+        self.active += 1
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._interval, self._tick)
+
+    def end(self) -> None:
+        """Note that a call has ended."""
+        self.active -= 1
+        if not self.active:
+            self._idle.set()
+            self._rest()
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self.active:
+            self._timer = self._loop.call_later(self._interval, self._tick)
+            if self._beating is None:
+                self._beating = self._loop.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        try:
+            # That it fails tells nothing new: whatever ends the connection ends the calls, too.
+            with suppress(AioRpcError, UsageError):
+                await self._check(b"", timeout=self._interval, metadata=self._metadata)
+        finally:
+            self._beating = None
+
+    def _rest(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until no call is under way, this long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.active:
+                    self._idle.clear()
+                    await self._idle.wait()
+
+    def stop(self) -> None:
+        """Beat no more: the channel is being closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rest()
