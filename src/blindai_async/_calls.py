@@ -10,6 +10,7 @@ from grpc.aio import UsageError
 
 from blindai_async._transport.deadline import Deadline
 from blindai_async._transport.retries import Retries, was_interrupted
+from blindai_async._transport.rpc_errors import without_frames
 from blindai_async.errors import RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Calls:
             if task is not None and task.cancelling():
                 raise
             # Closing a channel cancels the calls on it: nobody cancelled the caller.
-            self._keeper.raise_if_ended(error)
+            self._keeper.raise_if_ended(without_frames(error))
             raise TransportError("the channel was replaced", code="UNAVAILABLE") from error
 
     async def _go_on_after(
@@ -107,11 +108,13 @@ class Calls:
         if not was_interrupted(error):
             raise self._explained(error)
         await self._keeper.recover(session, deadline)
+        if deadline.left() <= 0:
+            raise deadline.exceeded() from error
         pause = self._retries.pause(attempts) if may_repeat() else None
         if pause is None or pause >= deadline.left():
             raise error
         log.info("%s: attempt %d failed (%s); trying again", deadline.what, attempts, error.code)
-        await asyncio.sleep(pause)
+        await self._keeper.pause(pause)
 
     def _explained(self, error: TransportError) -> TransportError:
         """A model that only the enclave's former life knew is not a riddle for its caller."""

@@ -8,14 +8,15 @@ the reason, evidence is fetched and verified as at the start, and only what pass
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
-import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from blindai_async._forks import generation
 from blindai_async._handshake import HandshakePlan, meet_enclave, open_attested_port
 from blindai_async._plan import plan_handshake
+from blindai_async._single_flight import SingleFlight, own_instance
 from blindai_async._transport.deadline import Deadline
 from blindai_async.errors import (
     AttestationError,
@@ -75,10 +76,13 @@ class SessionKeeper:
         self._session: EnclaveSession | None = None
         self._refusal: BlindAIError | None = None  # why there is no session any more
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._lock = asyncio.Lock()
-        self._fresh_until = float("inf")
+        self._opening = asyncio.Lock()
+        self._renewal = SingleFlight(self._renew)
+        self._valid_until = float("inf")  # of the evidence, by the clock on the wall
+        self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._tried_at = float("-inf")
-        self._closings: set[asyncio.Task[None]] = set()
+        self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()
 
     async def open(self) -> None:
         """Shake hands, unless that is done already.
@@ -87,7 +91,7 @@ class SessionKeeper:
             ConnectionClosedError: it was closed.
             BlindAIError: see `connect`. It is closed then.
         """
-        async with self._lock:
+        async with self._opening:
             if self.closed:
                 raise ConnectionClosedError("the connection is closed; connect() makes a new one")
             if self._owner is not None:
@@ -99,11 +103,11 @@ class SessionKeeper:
             except BaseException:
                 self.closed = True
                 raise
-            self._owner = os.getpid(), asyncio.get_running_loop()
+            self._owner = generation(), asyncio.get_running_loop()
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
-        return not self.closed and self._owner is not None and self._owner[0] == os.getpid()
+        return not self.closed and self._owner is not None and self._owner[0] == generation()
 
     def check_usable(self) -> None:
         """Refuse a use of the connection that gRPC would not survive, or not understand.
@@ -115,10 +119,12 @@ class SessionKeeper:
             raise ConnectionClosedError("the connection is closed")
         if self._owner is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
-        pid, loop = self._owner
-        if os.getpid() != pid:
+        if generation() != self._owner[0]:
             raise ConnectionClosedError("the connection was opened before a fork; open one here")
-        if asyncio.get_running_loop() is not loop:
+        self._check_loop()
+
+    def _check_loop(self) -> None:
+        if self._owner is not None and asyncio.get_running_loop() is not self._owner[1]:
             raise ConnectionClosedError(
                 "the connection belongs to another event loop; open one in this loop"
             )
@@ -130,21 +136,18 @@ class SessionKeeper:
             AttestationError: new evidence does not pass, or may not be asked for.
             TransportError: none can be had.
         """
-        if self._session is not None and time.time() < self._fresh_until:
+        if self._session is not None and self._is_fresh():
             return self._session
-        async with self._lock:
-            if self.closed:
-                raise ConnectionClosedError("the connection is closed")
-            if self._session is None or time.time() >= self._fresh_until:
-                self._raise_refusal(unless_older_than=_MIN_INTERVAL)
-                if self._settings.reattest == "never":
-                    raise AttestationError(
-                        "the enclave's evidence has expired; attest() fetches it anew, and so does "
-                        'every call with reattest="auto"',
-                        claims=None if self.enclave is None else self.enclave.claims,
-                    )
-                return await self._renew(deadline)
-            return self._session
+        if self.closed:
+            raise ConnectionClosedError("the connection is closed")
+        self._raise_refusal(unless_older_than=_MIN_INTERVAL)
+        if self._settings.reattest == "never":
+            raise AttestationError(
+                "the enclave's evidence has expired; attest() fetches it anew, and so does "
+                'every call with reattest="auto"',
+                claims=None if self.enclave is None else self.enclave.claims,
+            )
+        return await self._renewal.join(deadline)
 
     async def recover(self, broken: EnclaveSession, deadline: Deadline) -> None:
         """See whether the enclave is another one after a failure, and go on with it if it may be.
@@ -156,15 +159,15 @@ class SessionKeeper:
         """
         if self.enclave is None or self.enclave.claims is None:
             return  # in simulation mode another certificate can be anybody's: it is not taken
-        async with self._lock:
-            self._raise_refusal()
-            too_soon = time.monotonic() - self._tried_at < _MIN_INTERVAL
-            if self._session is not broken or too_soon or self._settings.reattest == "never":
-                return
-            try:
-                await self._renew(deadline)
-            except TransportError as error:
-                log.info("no new evidence yet: %s", error)
+        self._raise_refusal()
+        if self._session is not broken or self._settings.reattest == "never":
+            return
+        if not self._renewal.running and time.monotonic() - self._tried_at < _MIN_INTERVAL:
+            return
+        try:
+            await self._renewal.join(deadline)
+        except TransportError as error:
+            log.debug("no new evidence yet: %s", error)
 
     async def attest(self) -> Enclave:
         """Fetch the evidence anew and verify it.
@@ -173,17 +176,15 @@ class SessionKeeper:
             AttestationError: it does not pass; the session is given up.
             TransportError: none came; the session is left as it was.
         """
-        async with self._lock:
-            self.check_usable()
-            session = await self._renew(Deadline(self._settings.timeouts.connect, "attest"))
+        session = await self._renewal.join(Deadline(self._settings.timeouts.connect, "attest"))
         return session.enclave
 
-    async def _renew(self, deadline: Deadline) -> EnclaveSession:
-        """Fetch and verify evidence; pin a new channel where there is reason to. Lock held."""
+    async def _renew(self) -> EnclaveSession:
+        """Fetch and verify evidence; pin a new channel where there is reason to."""
         if self.plan is None or self.enclave is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
         self._tried_at = time.monotonic()
-        deadline = deadline.at_most(self._settings.timeouts.connect)
+        deadline = Deadline(self._settings.timeouts.connect, "attest")
         known = self.enclave
         try:
             enclave = await meet_enclave(self.plan, deadline)
@@ -207,22 +208,25 @@ class SessionKeeper:
         """Open the channel pinned to a proven enclave, and put it in the place of the old one."""
         port = await open_attested_port(plan, enclave, deadline)
         if self.closed:  # by `close`, while the channel was being opened
-            await port.channel.close()
+            await port.close()
             raise ConnectionClosedError("the connection was closed")
         old, self._session = self._session, self._begin(enclave, port)
         if old is not None:
-            self._close_later(old, grace=self._settings.timeouts.call)
+            self._retire(old, grace=self._settings.timeouts.call)
         self._accept(enclave)
         return self._session
+
+    def _is_fresh(self) -> bool:
+        return time.time() < self._valid_until and time.monotonic() < self._old_at
 
     def _accept(self, enclave: Enclave) -> None:
         self.enclave = enclave
         self._refusal = None
         if enclave.claims is not None:
-            self._fresh_until = enclave.claims.valid_until.timestamp()
+            self._valid_until = enclave.claims.valid_until.timestamp()
             if self._settings.max_attestation_age is not None:
                 age = self._settings.max_attestation_age.total_seconds()
-                self._fresh_until = min(self._fresh_until, time.time() + age)
+                self._old_at = time.monotonic() + age
 
     def _announce(self, known: Enclave, enclave: Enclave) -> None:
         self.changes += 1
@@ -238,12 +242,13 @@ class SessionKeeper:
         log.warning("new evidence was refused: %s", refusal)
         self._refusal = refusal
         session, self._session = self._session, None
-        if session is not None:
-            self._close_later(session, grace=None)
+        for each in (session, *self._retiring):
+            if each is not None:
+                self._retire(each, grace=0)
 
     def _raise_refusal(self, unless_older_than: float = float("inf")) -> None:
         if self._refusal is not None and time.monotonic() - self._tried_at < unless_older_than:
-            raise copy.copy(self._refusal) from self._refusal
+            raise own_instance(self._refusal)
 
     def raise_if_ended(self, error: BaseException) -> None:
         """Say why we have ended a call ourselves: closed, or the enclave refused.
@@ -256,29 +261,54 @@ class SessionKeeper:
             raise ConnectionClosedError("the connection was closed during the call") from error
         self._raise_refusal()
 
-    def _close_later(self, session: EnclaveSession, grace: float | None) -> None:
-        task = asyncio.get_running_loop().create_task(session.close(grace))
-        self._closings.add(task)
-        task.add_done_callback(self._closings.discard)
+    def _retire(self, session: EnclaveSession, grace: float) -> None:
+        """Close a session that was replaced; its calls get `grace` seconds to finish."""
+        earlier = self._retiring.get(session)
+        if earlier is not None:
+            earlier.cancel()  # which closes it now
+            return
+        task = asyncio.get_running_loop().create_task(session.retire(grace))
+        self._retiring[session] = task
+        task.add_done_callback(lambda _: self._retiring.pop(session, None))
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep; `close` wakes the sleeper.
+
+        Raises:
+            ConnectionClosedError: the connection was closed meanwhile.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        if self.closed:
+            raise ConnectionClosedError("the connection was closed during the call")
 
     def begin_closing(self) -> bool:
         """Refuse new calls from now on; tells whether there is anything that `close` has to close.
 
-        After a fork and from another loop there is not: gRPC must not be touched there.
+        After a fork, and after the end of its loop, there is not: gRPC must not be touched then.
+
+        Raises:
+            ConnectionClosedError: it is another loop that has to close it.
         """
         if self.closed or self._closing:
             return False
+        if self._owner is None or self._owner[0] != generation() or self._owner[1].is_closed():
+            self.closed = True
+            return False
+        self._check_loop()
         self._closing = True
-        ours = self._owner == (os.getpid(), asyncio.get_running_loop())
-        self.closed = not ours
-        return ours
+        return True
 
     async def close(self) -> None:
-        """Close every channel, at once."""
+        """Close every channel, and end whatever is under way, at once."""
         self.closed = True
+        self._ended.set()
+        await self._renewal.stop()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        for task in self._closings:
-            task.cancel()
-        await asyncio.gather(*self._closings, return_exceptions=True)
+        retiring = list(self._retiring.values())
+        for task in retiring:
+            task.cancel()  # which closes the session now
+        await asyncio.gather(*retiring, return_exceptions=True)
