@@ -110,6 +110,8 @@ class UploadModelResponse(SignedResponse):
         except DecodeError as error:
             raise ProofFormatError("not a SendModelReply") from error
         payload = _send_model_payload(message.payload)
+        if not payload.model_id:
+            raise ProofFormatError("the reply does not say under which id the model is kept")
         if model_hash is not None:
             verify_signature(enclave_signing_key, message.signature, message.payload)
             if payload.model_hash != model_hash:

@@ -115,6 +115,12 @@ class TestAReplyToAnUpload:
         with pytest.raises(SignatureError, match="not signed"):
             upload(enclave, enclave.uploaded(model_hash=sha256(MODEL).digest()), sign=False)
 
+    def test_that_names_no_model_is_refused(self, enclave):
+        payload = enclave.uploaded(model_hash=sha256(MODEL).digest(), model_id="")
+        for asked in (False, True):
+            with pytest.raises(ProofFormatError, match="which id"):
+                upload(enclave, payload, asked=asked)
+
     def test_of_another_kind_is_refused(self, enclave):
         with pytest.raises(ProofFormatError, match="does not speak of an upload"):
             upload(enclave, enclave.predicted())

@@ -31,7 +31,8 @@ class ServerAddress:
         """Read an address as callers write it.
 
         Raises:
-            ValueError: not a host, a host with a port in it, or a port that is none.
+            ValueError: not a host, a host with a port in it, a server name that is no name, or a
+                port that is none.
         """
         host = addr.strip().removeprefix("https://").rstrip("/")
         if "://" in host:
@@ -43,6 +44,12 @@ class ServerAddress:
         if ":" in host and not _is_ipv6(host):
             raise ValueError(
                 f"addr {addr!r} has a port in it; pass it as attested_port= and untrusted_port="
+            )
+        if ":" not in host and not _is_name(host):
+            raise ValueError(f"addr {addr!r} is not a host name or an IP address")
+        if not _is_name(server_name):
+            raise ValueError(
+                f"server_name={server_name!r} is not a name that a certificate carries"
             )
         for name, port in (("attested_port", attested_port), ("untrusted_port", untrusted_port)):
             if not isinstance(port, int) or not 0 < port < 65536:
@@ -58,6 +65,15 @@ class ServerAddress:
     def untrusted(self) -> str:
         """The untrusted port as a gRPC target."""
         return _target(self.host, self.untrusted_port)
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether the resolver and TLS can take the name; they fail in their own ways."""
+    try:
+        host.encode("idna")
+    except UnicodeError:  # a label that is empty, or longer than 63
+        return False
+    return bool(host) and host.isprintable()
 
 
 def _is_ipv6(host: str) -> bool:

@@ -20,6 +20,8 @@ def parse(addr, attested_port=50051, untrusted_port=50052):
         ("https://inference.example", "inference.example", "inference.example:50051"),
         ("https://inference.example/", "inference.example", "inference.example:50051"),
         ("  localhost\n", "localhost", "localhost:50051"),
+        ("rooted.example.", "rooted.example.", "rooted.example.:50051"),
+        ("b\u00fccher.example", "b\u00fccher.example", "b\u00fccher.example:50051"),
         ("127.0.0.1", "127.0.0.1", "127.0.0.1:50051"),
         ("::1", "::1", "[::1]:50051"),
         ("[::1]", "::1", "[::1]:50051"),
@@ -54,6 +56,10 @@ def test_a_host_is_read(addr, host, attested):
         ("local host", "not a host"),
         ("local\nhost", "not a host"),
         (":::1", "has a port in it"),
+        ("a" * 64, "not a host"),
+        ("two..dots", "not a host"),
+        ("nul\x00byte", "not a host"),
+        ("esc\x1b[2J", "not a host"),
     ],
 )
 def test_what_is_no_host_is_refused_with_a_reason(addr, said):
@@ -71,3 +77,9 @@ def test_what_is_no_port_is_refused_by_name(name, port):
 @pytest.mark.parametrize("port", [1, 65535])
 def test_every_port_may_be_used(port):
     assert parse("localhost", attested_port=port).attested == f"localhost:{port}"
+
+
+@pytest.mark.parametrize("server_name", ["", "a" * 64, "two..dots", "nul\x00byte"])
+def test_a_server_name_that_no_certificate_carries_is_refused(server_name):
+    with pytest.raises(ValueError, match="server_name"):
+        ServerAddress.parse("localhost", attested_port=1, untrusted_port=2, server_name=server_name)
