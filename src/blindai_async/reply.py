@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["RunModelPayload", "read_run_model_payload", "split_reply"]
 
 _SEND_MODEL_PAYLOAD, _RUN_MODEL_PAYLOAD = 2, 3
+_MAX_ID_BYTES = 4096
 
 
 class RunModelPayload(NamedTuple):
@@ -127,6 +128,8 @@ def _singular(
 
 
 def _text(encoded: bytes) -> str:
+    if len(encoded) > _MAX_ID_BYTES:
+        raise WireFormatError(f"the model id has {len(encoded)} bytes")
     try:
         return encoded.decode()
     except UnicodeDecodeError as error:

@@ -25,6 +25,9 @@ __all__ = ["DeleteModelResponse", "PredictResponse", "UploadModelResponse"]
 
 _SHA256_BYTES = 32
 
+# An id, a hash, and the facts of some tensors.
+_MAX_UPLOAD_REPLY = 1 << 20
+
 
 class UploadModelResponse(SignedResponse):
     """The server's answer to an upload.
@@ -105,6 +108,7 @@ class UploadModelResponse(SignedResponse):
             ProofFormatError: not such a reply.
             SignatureError: see `validate`.
         """
+        _check_size(reply)
         try:
             message = securedexchange_pb2.SendModelReply.FromString(reply)
         except DecodeError as error:
@@ -280,13 +284,21 @@ def check_answers(payload: RunModelPayload, model_id: str, input_hash: bytes) ->
     """
     if payload.model_id != model_id:
         raise SignatureError(
-            f"the response is signed, but for the model {payload.model_id!r}, not {model_id!r}"
+            f"the response is signed, but for the model {payload.model_id[:100]!r}, "
+            f"not {model_id!r}"
         )
     if payload.input_hash != input_hash:
         raise SignatureError("the response is signed, but for other inputs: their hash differs")
 
 
+def _check_size(reply: bytes) -> None:
+    """Refuse what is far too long, before it is parsed: each two bytes may become an object."""
+    if len(reply) > _MAX_UPLOAD_REPLY:
+        raise ProofFormatError(f"the answer to an upload has {len(reply)} bytes")
+
+
 def _send_model_payload(payload: bytes) -> securedexchange_pb2.SendModelPayload:
+    _check_size(payload)
     try:
         message = securedexchange_pb2.Payload.FromString(payload)
     except DecodeError as error:

@@ -33,6 +33,11 @@ __all__ = ["OutgoingTensor", "outgoing", "read_tensor_data", "request_frames"]
 _INPUT_TENSORS = b"\x0a"  # RunModelRequest.input_tensors = 1
 _INFO = b"\x0a"  # TensorData.info = 1
 _BYTES_DATA = b"\x12"  # TensorData.bytes_data = 2
+# What a reply may declare: far beyond what a model has, far below what fills a memory.
+_MAX_DIMS = 128
+_MAX_INFO_FIELDS = 256
+_MAX_NAME_BYTES = 4096
+
 _INT32_MASK, _INT32_SIGN = 0xFFFF_FFFF, 0x8000_0000
 
 
@@ -169,7 +174,7 @@ def read_tensor_data(buffer: bytes, start: int, stop: int) -> Tensor:
 
 def _read_info(buffer: bytes, start: int, stop: int) -> TensorInfo:
     info = TensorInfo([], ModelDatumType.F32)
-    for field in fields(buffer, start, stop):
+    for field in fields(buffer, start, stop, at_most=_MAX_INFO_FIELDS):
         match field.number, field.wire_type:
             case 1, _:
                 info.dims += _read_dims(buffer, field)
@@ -191,6 +196,8 @@ def _read_dims(buffer: bytes, field: Field) -> list[int]:
         raise WireFormatError(f"TensorInfo.dims has wire type {field.wire_type}")
     dims, position = [], field.start
     while position < field.stop:
+        if len(dims) == _MAX_DIMS:  # before a list is made of megabytes of them
+            raise WireFormatError(f"a tensor of more than {_MAX_DIMS} dimensions")
         value, position = read_varint(buffer, position, field.stop)
         dims.append(_int32(value))
     return dims
@@ -204,6 +211,8 @@ def _read_datum_type(value: int) -> ModelDatumType:
 
 
 def _read_text(encoded: bytes) -> str:
+    if len(encoded) > _MAX_NAME_BYTES:
+        raise WireFormatError(f"a tensor's name has {len(encoded)} bytes")
     try:
         return encoded.decode()
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ __all__ = ["Field", "WireFormatError", "fields", "varint"]
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 
 _MAX_VARINT_BYTES = 10
+_MAX_FIELDS = 4096
 _FIXED_WIDTH = {FIXED64: 8, FIXED32: 4}
 
 
@@ -70,14 +71,20 @@ def read_varint(buffer: bytes, position: int, stop: int) -> tuple[int, int]:
     raise WireFormatError(f"a varint at byte {position} does not end")
 
 
-def fields(buffer: bytes, start: int, stop: int) -> Iterator[Field]:
+def fields(buffer: bytes, start: int, stop: int, at_most: int = _MAX_FIELDS) -> Iterator[Field]:
     """Walk the fields of the message at ``buffer[start:stop]``, in place.
 
+    A hostile message of two-byte fields would otherwise cost a hundred times its size in memory,
+    and seconds of the event loop for each few megabytes.
+
     Raises:
-        WireFormatError: a field that is cut off, or of a wire type that proto3 does not have.
+        WireFormatError: a field that is cut off, or of a wire type that proto3 does not have; or
+            more fields than `at_most`.
     """
     position = start
-    while position < stop:
+    for _ in range(at_most):
+        if position >= stop:
+            return
         tag = buffer[position]
         if tag < 0x80:
             position += 1
@@ -100,3 +107,5 @@ def fields(buffer: bytes, start: int, stop: int) -> Iterator[Field]:
             raise WireFormatError(f"a field of {length} bytes at byte {position} is cut off")
         yield Field(number, wire_type, 0, position, position + length)
         position += length
+    if position < stop:
+        raise WireFormatError(f"a message of more than {at_most} fields")
