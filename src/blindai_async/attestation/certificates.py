@@ -38,6 +38,7 @@ __all__ = [
     "parse_certificate",
     "parse_issuer",
     "split_chain",
+    "split_issuers",
     "verify_signature",
 ]
 
@@ -122,20 +123,15 @@ def verify_signature(key: ec.EllipticCurvePublicKey, signature: bytes, message: 
     return True
 
 
-def split_chain(pem: str, known: dict[str, bytes] | None = None) -> list[bytes]:
-    """Split a PEM chain into its certificates, DER, in the order in which they stand.
+def split_chain(pem: str) -> list[bytes]:
+    """Split a PEM chain into its certificates, DER, in the order in which they stand."""
+    return read_pem(pem, CERTIFICATE, max_chars=MAX_CHAIN_CHARS, max_blocks=_MAX_CHAIN_CERTIFICATES)
 
-    Args:
-        pem: the chain.
-        known: blocks of other chains that were decoded before (see `read_pem`).
-    """
-    return read_pem(
-        pem,
-        CERTIFICATE,
-        max_chars=MAX_CHAIN_CHARS,
-        max_blocks=_MAX_CHAIN_CERTIFICATES,
-        known=known,
-    )
+
+@lru_cache(maxsize=32)
+def split_issuers(pem: str) -> tuple[bytes, ...]:
+    """Split a PEM chain as `split_chain` does, once in a process: see `parse_issuer`."""
+    return tuple(split_chain(pem))
 
 
 class _SignedPart(NamedTuple):

@@ -12,7 +12,7 @@ from blindai_async.attestation.certificates import (
     KEY_CERT_SIGN,
     Certificate,
     parse_issuer,
-    split_chain,
+    split_issuers,
 )
 from blindai_async.attestation.formats import EvidenceError, excerpt
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blindai_async.attestation.trust_root import TrustRoot
     from blindai_async.attestation.validity import Validity
 
-__all__ = ["PCK", "PCK_CAS", "PLATFORM_CA", "TCB_SIGNER", "ChainVerifier"]
+__all__ = ["PCK", "PCK_CAS", "PLATFORM_CA", "TCB_SIGNER", "ChainVerifier", "read_issuers"]
 
 PCK: Final = "Intel SGX PCK Certificate"
 PLATFORM_CA: Final = "Intel SGX PCK Platform CA"
@@ -31,27 +31,23 @@ PCK_CAS: Final = frozenset({PLATFORM_CA, "Intel SGX PCK Processor CA"})
 TCB_SIGNER: Final = "Intel SGX TCB Signing"
 
 
+def read_issuers(pem: str) -> list[Certificate]:
+    """Read every certificate of an issuers' PEM chain, in the order in which they stand."""
+    return [parse_issuer(certificate) for certificate in split_issuers(pem)]
+
+
 class ChainVerifier:
     """Verifies the chains of one piece of evidence under one root, at one moment.
 
-    The same few certificates stand in several of the chains: each is read once, and each signature
-    is checked once. All methods raise `EvidenceError`.
+    The same few certificates stand in several of the chains: each signature is checked once. All
+    methods raise `EvidenceError`.
     """
 
     def __init__(self, trust_root: TrustRoot, validity: Validity) -> None:
         self._trust_root = trust_root
         self._validity = validity
-        self._blocks: dict[str, bytes] = {}
         self._roots: set[bytes] = set()
         self._signed: set[tuple[bytes, bytes]] = set()
-
-    def split(self, pem: str) -> list[bytes]:
-        """Split a PEM chain into its certificates, DER."""
-        return split_chain(pem, self._blocks)
-
-    def read_chain(self, pem: str) -> list[Certificate]:
-        """Read every certificate of a PEM chain, in the order in which they stand."""
-        return [parse_issuer(certificate) for certificate in self.split(pem)]
 
     def verify_root(self, root: Certificate) -> None:
         """Demand the trusted root: its public key, its name, signed by itself."""

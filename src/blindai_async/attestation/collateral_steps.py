@@ -12,9 +12,18 @@ from blindai_async.attestation.certificates import (
     Certificate,
     parse_certificate,
     parse_issuer,
+    split_chain,
+    split_issuers,
     verify_signature,
 )
-from blindai_async.attestation.chains import PCK, PCK_CAS, PLATFORM_CA, TCB_SIGNER, ChainVerifier
+from blindai_async.attestation.chains import (
+    PCK,
+    PCK_CAS,
+    PLATFORM_CA,
+    TCB_SIGNER,
+    ChainVerifier,
+    read_issuers,
+)
 from blindai_async.attestation.collateral import (
     QeIdentity,
     TcbInfo,
@@ -61,7 +70,7 @@ def verify_collateral(
     chains = ChainVerifier(trust_root, validity)
     chain = _step_2_root(collateral, quoted_chain, chains)
     progress.passed(trust_root.name)
-    pck, ca, root, platform = _step_3_pck_chain(chain, quoted_chain, chains)
+    pck, ca, root, platform = _step_3_pck_chain(chain, collateral, quoted_chain, chains)
     progress.platform = platform
     progress.passed(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
     root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
@@ -89,9 +98,9 @@ def _step_2_root(
     if bool(certificate) != bool(signing_chain):
         raise EvidenceError("the collateral has only a part of the PCK chain")
     if certificate:
-        chain = chains.split(certificate) + chains.split(signing_chain)
+        chain = [*split_chain(certificate), *split_issuers(signing_chain)]
     elif quoted_chain is not None:
-        chain = chains.split(quoted_chain)
+        chain = split_chain(quoted_chain)
     else:
         raise EvidenceError("there is no PCK chain, neither in the collateral nor in the quote")
     chains.verify_root(parse_issuer(chain[-1]))
@@ -99,11 +108,18 @@ def _step_2_root(
 
 
 def _step_3_pck_chain(
-    chain: list[bytes], quoted_chain: str | None, chains: ChainVerifier
+    chain: list[bytes],
+    collateral: SgxCollateral,
+    quoted_chain: str | None,
+    chains: ChainVerifier,
 ) -> tuple[Certificate, Certificate, Certificate, PckExtension]:
     """Step 3: leaf, platform or processor CA and root are sound; the leaf names its platform."""
     # Two chains that differ would leave it to each reader which platform the quote is from.
-    if quoted_chain is not None and chains.split(quoted_chain) != chain:
+    if (
+        quoted_chain is not None
+        and collateral.pck_certificate
+        and not _is_pem_of(quoted_chain, chain, collateral)
+    ):
         raise EvidenceError("the quote and the collateral have different PCK chains")
     leaf, *issuers = chain
     certificates = [parse_certificate(leaf), *map(parse_issuer, issuers)]
@@ -113,6 +129,12 @@ def _step_3_pck_chain(
         raise EvidenceError("the PCK certificate has no SGX extension")
     extension = parse_pck_extension(pck.sgx_extension, of_platform_ca=ca.name == PLATFORM_CA)
     return pck, ca, root, extension
+
+
+def _is_pem_of(pem: str, chain: list[bytes], collateral: SgxCollateral) -> bool:
+    # Usually it is the text that was read already, but for line ends; else it is worth reading.
+    known = collateral.pck_certificate + collateral.pck_signing_chain
+    return pem.replace("\n", "") == known.replace("\n", "") or split_chain(pem) == chain
 
 
 def _step_4_revocation(
@@ -126,7 +148,7 @@ def _step_4_revocation(
 
     The root's list is returned for the TCB signers: see `_read_signer`.
     """
-    issuer_chain = chains.read_chain(collateral.pck_crl_issuer_chain)
+    issuer_chain = read_issuers(collateral.pck_crl_issuer_chain)
     chains.verify_chain(issuer_chain, PCK_CAS, leaf_is_ca=True)
     issuer = issuer_chain[0]
     if issuer.subject != ca.subject or issuer.point != ca.point:
@@ -182,7 +204,7 @@ def _step_6_qe_identity(
 
 def _read_signer(pem: str, root_crl: RevocationList, chains: ChainVerifier) -> Certificate:
     """Read and verify a TCB signing chain; its signer's revocation belongs to step 4."""
-    chain = chains.read_chain(pem)
+    chain = read_issuers(pem)
     chains.verify_chain(chain, {TCB_SIGNER})
     if root_crl.revokes(chain[0]):
         raise QuoteValidationError(f"Revocation lists (step 4): {TCB_SIGNER!a} is revoked", step=4)

@@ -19,14 +19,7 @@ CRL: Final = "X509 CRL"
 _WHITE_SPACE: Final = " \t\r\n"
 
 
-def read_pem(
-    text: str,
-    label: str,
-    *,
-    max_chars: int,
-    max_blocks: int,
-    known: dict[str, bytes] | None = None,
-) -> list[bytes]:
+def read_pem(text: str, label: str, *, max_chars: int, max_blocks: int) -> list[bytes]:
     """Read the DER content of every block of a PEM text.
 
     Args:
@@ -34,7 +27,6 @@ def read_pem(
         label: the only kind of block that may be in it, `CERTIFICATE` or `CRL`.
         max_chars: the longest text that is read at all.
         max_blocks: the most blocks there may be; there must be one.
-        known: blocks that were decoded before, by their text; those of this text are added.
 
     Raises:
         EvidenceError: anything else.
@@ -46,19 +38,14 @@ def read_pem(
         raise EvidenceError(f"PEM: the text does not begin with a block of kind {label}")
     if len(pieces) > max_blocks:
         raise EvidenceError(f"PEM: more than {max_blocks} blocks")
-    end, known = f"-----END {label}-----", {} if known is None else known
-    return [_read_block(piece, end, known) for piece in pieces]
+    return [_read_block(piece, f"-----END {label}-----") for piece in pieces]
 
 
-def _read_block(piece: str, end: str, known: dict[str, bytes]) -> bytes:
+def _read_block(piece: str, end: str) -> bytes:
     body, found_end, after = piece.partition(end)
     if not found_end or after.strip(_WHITE_SPACE):
         raise EvidenceError("PEM: a block does not end, or is not alone")
-    if body not in known:
-        try:
-            known[body] = binascii.a2b_base64(
-                body.replace("\r", "").replace("\n", ""), strict_mode=True
-            )
-        except ValueError as error:  # not base64, or not even ASCII
-            raise EvidenceError("PEM: not base64") from error
-    return known[body]
+    try:
+        return binascii.a2b_base64(body.replace("\r", "").replace("\n", ""), strict_mode=True)
+    except ValueError as error:  # not base64, or not even ASCII
+        raise EvidenceError("PEM: not base64") from error

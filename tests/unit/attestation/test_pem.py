@@ -32,15 +32,6 @@ def test_blocks_are_read_in_order(contents: list[bytes], end: str, between: str)
     assert read(text) == contents
 
 
-def test_a_block_that_is_known_is_not_decoded_again() -> None:
-    known: dict[str, bytes] = {}
-    text = armour(b"one") + armour(b"two")
-    first = read_pem(text, CERTIFICATE, max_chars=1000, max_blocks=4, known=known)
-    again = read_pem(text, CERTIFICATE, max_chars=1000, max_blocks=4, known=known)
-    assert len(known) == 2
-    assert [id(block) for block in first] == [id(block) for block in again]
-
-
 @pytest.mark.parametrize(
     "text",
     [
