@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from grpc import ChannelConnectivity, StatusCode
-from grpc.aio import AioRpcError, Metadata, StreamUnaryClientInterceptor
+from grpc import ChannelConnectivity
+from grpc.aio import StreamUnaryClientInterceptor
 
 from blindai_async._transport.paths import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.pulse import Pulse
 from blindai_async._transport.rpc_errors import MappedErrors
-from blindai_async.errors import TransportError
+from blindai_async._transport.streams import send, send_watched
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from grpc.aio import (
         Channel,
         ClientInterceptor,
-        StreamUnaryCall,
         StreamUnaryMultiCallable,
         UnaryUnaryMultiCallable,
     )
 
 __all__ = ["AttestedPort"]
-
-_T = TypeVar("_T")
-
-# Statuses that say nothing of why a server ended a call: it did not refuse it, gRPC may have made
-# the status up, or this side cancelled the call.
-_UNTOLD = frozenset({StatusCode.OK, StatusCode.INTERNAL, StatusCode.CANCELLED})
 
 
 class AttestedPort:
@@ -61,6 +52,7 @@ class AttestedPort:
         # On the wire a stream of one message is the same as a unary call, which costs gRPC's
         # asyncio layer less. A caller who intercepts streams is shown the streams that there are.
         streams_watched = any(isinstance(i, StreamUnaryClientInterceptor) for i in interceptors)
+        self._send = send_watched if streams_watched else send
         self._run_single: UnaryUnaryMultiCallable[bytes, bytes] | None = (
             None if streams_watched else channel.unary_unary(RUN_MODEL)
         )
@@ -81,9 +73,8 @@ class AttestedPort:
                         first, timeout=timeout, metadata=self._metadata
                     )
                     return reply
-                return await _send(
-                    self._run_stream(timeout=timeout, metadata=self._metadata),
-                    _chain(first, second, frames),
+                return await self._send(
+                    self._run_stream, _chain(first, second, frames), timeout, self._metadata
                 )
         finally:
             self._pulse.end()
@@ -97,9 +88,7 @@ class AttestedPort:
         self._pulse.begin()
         try:
             with MappedErrors("upload_model", self._secrets):
-                return await _send(
-                    self._send_stream(timeout=timeout, metadata=self._metadata), frames
-                )
+                return await self._send(self._send_stream, frames, timeout, self._metadata)
         finally:
             self._pulse.end()
 
@@ -129,41 +118,6 @@ class AttestedPort:
         """Close the channel at once; calls under way are cancelled."""
         self._pulse.stop()
         await self._channel.close()
-
-
-async def _send(call: StreamUnaryCall[bytes, bytes], frames: AsyncGenerator[bytes, None]) -> bytes:
-    """Write every frame, then await the reply; whatever ends it early cancels the call."""
-    ended: list[tuple[StatusCode, str]] = []
-    call.add_done_callback(lambda done: ended.append((_now(done.code()), _now(done.details()))))
-    try:
-        try:
-            async with aclosing(frames):
-                async for frame in frames:
-                    await call.write(frame)
-            await call.done_writing()
-        except (asyncio.InvalidStateError, AioRpcError):
-            # The server ended the call while we were writing. Its status says why, but gRPC writes
-            # an INTERNAL of its own over it, or puts that in its place until the server's comes.
-            if ended and ended[0][0] not in _UNTOLD:
-                code, details = ended[0]
-                raise AioRpcError(code, Metadata(), Metadata(), details) from None
-            await call
-            # An answer to half a model, or to half the inputs, is not one to what was asked.
-            raise TransportError("the server answered before it had the whole request") from None
-        return await call
-    finally:
-        call.cancel()  # has no effect on a call that is done
-
-
-def _now(settled: Coroutine[Any, Any, _T]) -> _T:
-    """The result of a coroutine that has nothing to wait for: a status, where the call is done."""
-    try:
-        settled.send(None)
-    except StopIteration as finished:
-        result: _T = finished.value
-        return result
-    settled.close()
-    raise RuntimeError("a call that is done does not tell its status")
 
 
 async def _chain(

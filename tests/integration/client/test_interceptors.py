@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import numpy as np
 import pytest
 
-from blindai_async.errors import RequestRejectedError, TransportError
+from blindai_async import Timeouts
+from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
 
 GET_SERVER_INFO = "/untrusted.Attestation/GetServerInfo"
 GET_CERTIFICATE = "/untrusted.Attestation/GetCertificate"
@@ -94,6 +98,63 @@ async def test_they_may_add_metadata_beside_the_token(connect, scripted):
 
     await use(await connect(scripted, interceptors=[Mark(), MarkStreams()]))
     assert all(call.metadata["x-mark"] == "here" for call in scripted.calls)
+
+
+class Tracing(grpc.aio.StreamUnaryClientInterceptor):
+    """Awaits the call before it returns it, as OpenTelemetry's does to learn the status."""
+
+    def __init__(self):
+        self.codes = []
+
+    async def intercept_stream_unary(self, continuation, details, requests):
+        call = await continuation(details, requests)
+        self.codes.append(await call.code())
+        return call
+
+
+async def test_one_that_awaits_the_call_does_not_hold_it_up(connect, scripted):
+    """A write waits for the interceptor, which waits for the answer to what is not written."""
+    tracing = Tracing()
+    connection = await connect(scripted, interceptors=[tracing], timeouts=Timeouts(call=5))
+    await use(connection)
+    scripted.answers[RUN_MODEL] = (grpc.StatusCode.INVALID_ARGUMENT, "no")
+    with pytest.raises(RequestRejectedError, match="INVALID_ARGUMENT: no"):
+        await connection.predict("m", X)
+    assert tracing.codes == [grpc.StatusCode.OK] * 3 + [grpc.StatusCode.INVALID_ARGUMENT]
+
+
+@pytest.mark.parametrize("interceptor", [Streams, Tracing])
+async def test_what_ends_an_upload_early_ends_it_under_them_too(connect, scripted, interceptor):
+    connection = await connect(scripted, interceptors=[interceptor()])
+
+    def stop(sent, total):
+        raise KeyError("progress")
+
+    with pytest.raises(KeyError, match="progress"):
+        await connection.upload_model(bytes(3 << 20), on_progress=stop)
+
+    async def answer_at_once(call):
+        await call.read(1)
+        payload = pb.Payload(send_model_payload=pb.SendModelPayload(model_id="m"))
+        return scripted.reply(payload.SerializeToString(), sign=False)
+
+    scripted.answers[SEND_MODEL] = answer_at_once
+    with pytest.raises(TransportError, match="before it had the whole request"):
+        await connection.upload_model(bytes(50 << 20))
+
+    async def never(call):
+        await asyncio.sleep(60)
+
+    scripted.answers[SEND_MODEL] = never
+    upload = asyncio.ensure_future(connection.upload_model(bytes(50 << 20)))
+    await asyncio.sleep(0.1)
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    with pytest.raises(DeadlineExceededError):
+        await connection.upload_model(bytes(50 << 20), timeout=0.2)
+    scripted.answers.clear()
+    await connection.predict("m", X, sign=True)
 
 
 async def test_statuses_come_through_them(connect, scripted):
