@@ -83,8 +83,11 @@ def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]
     return statistics.median(each), min(each), max(each)
 
 
-async def calls_per_second(call: Callable[[int], Awaitable[object]], callers: int, calls: int) -> float:
+async def calls_per_second(
+    call: Callable[[int], Awaitable[object]], callers: int, calls: int
+) -> float:
     """How many calls a second `callers` concurrent callers get, `calls` each."""
+
     async def caller(number: int) -> None:
         for _ in range(calls):
             await call(number)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.connecting import connect
+from benchmarks.connecting import connect, large_file
 from benchmarks.measuring import Figure, interleaved, ratios
 from benchmarks.serving import server
 from blindai_async import Batching
@@ -36,11 +36,7 @@ async def run(rounds: int = 5) -> list[Figure]:
 async def _upload(served: Served) -> Figure:
     """Upload a file of 1 GB. It is no model: the server says so when it has all of it."""
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "large.onnx")
-        with path.open("wb") as file:
-            block = os.urandom(_MIB)
-            for _ in range(_GB // _MIB):
-                file.write(block)
+        path = await asyncio.to_thread(large_file, directory, _GB)
         async with connect(served) as conn:
             peak = Peak()
             start = time.perf_counter()

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 
 from blindai_async._pb import securedexchange_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    import numpy as np
 
     from benchmarks.serving import Served
 
@@ -20,8 +21,13 @@ _RUN_MODEL = "/securedexchange.Exchange/RunModel"
 
 
 @asynccontextmanager
-async def raw_stub(served: Served) -> AsyncIterator[grpc.aio.StreamUnaryMultiCallable]:
-    """The generated stub's RunModel: `SerializeToString` out, `FromString` in, no checks."""
+async def raw_stub(
+    served: Served, *, decode: bool = True
+) -> AsyncIterator[grpc.aio.StreamUnaryMultiCallable]:
+    """The generated stub's RunModel: `SerializeToString` out, `FromString` in, no checks.
+
+    Without `decode` the reply's bytes are given as they came.
+    """
     pem = ssl.get_server_certificate(("127.0.0.1", served.attested_port))
     async with grpc.aio.secure_channel(
         f"127.0.0.1:{served.attested_port}",
@@ -34,7 +40,7 @@ async def raw_stub(served: Served) -> AsyncIterator[grpc.aio.StreamUnaryMultiCal
         yield channel.stream_unary(
             _RUN_MODEL,
             request_serializer=pb.RunModelRequest.SerializeToString,
-            response_deserializer=pb.RunModelReply.FromString,
+            response_deserializer=pb.RunModelReply.FromString if decode else None,
         )
 
 

@@ -17,26 +17,38 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from blindai_async import AsyncConnection
+
 _CHUNK_SIZES = [32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20]
 
 
 async def run(rounds: int = 9) -> list[Figure]:
     """Measure the figures of this file."""
-    async with server() as served, raw_stub(served) as stub:
-        async with connect(served) as plain, connect(served, batching=Batching()) as batching:
-            figures = await _small(stub, plain, batching, rounds)
-            figures.append(await _image(stub, plain, rounds))
-    return figures
+    async with (
+        server() as served,
+        raw_stub(served) as stub,
+        connect(served) as plain,
+        connect(served, batching=Batching()) as batching,
+    ):
+        return [
+            *await _small(stub, plain, batching, rounds),
+            await _image(stub, plain, rounds),
+        ]
 
 
-async def _small(stub, plain, batching, rounds: int) -> list[Figure]:  # type: ignore[no-untyped-def]
+async def _small(
+    stub: grpc.aio.StreamUnaryMultiCallable,
+    plain: AsyncConnection,
+    batching: AsyncConnection,
+    rounds: int,
+) -> list[Figure]:
     row = np.random.default_rng(0).random((1, 64), dtype=np.float32)
     prebuilt = messages("linear", row, 256 << 10)
 
     def raw(callers: int, calls: int) -> Callable[[], Awaitable[float]]:
         return lambda: calls_per_second(lambda _: stub(iter(prebuilt)), callers, calls)
 
-    def ours(conn, callers: int, calls: int) -> Callable[[], Awaitable[float]]:  # type: ignore[no-untyped-def]
+    def ours(conn: AsyncConnection, callers: int, calls: int) -> Callable[[], Awaitable[float]]:
         return lambda: calls_per_second(lambda _: conn.predict("linear", row), callers, calls)
 
     got = await interleaved(
@@ -50,7 +62,9 @@ async def _small(stub, plain, batching, rounds: int) -> list[Figure]:  # type: i
         },
         rounds,
     )
-    latencies = {name: [1e6 / rate for rate in got[f"lone {name}"]] for name in ("plain", "batching")}
+    latencies = {
+        name: [1e6 / rate for rate in got[f"lone {name}"]] for name in ("plain", "batching")
+    }
     return [
         at_least(
             "predict, 1x64 float32, 64 callers",
@@ -79,7 +93,9 @@ async def _small(stub, plain, batching, rounds: int) -> list[Figure]:  # type: i
     ]
 
 
-async def _image(stub: grpc.aio.StreamUnaryMultiCallable, plain, rounds: int) -> Figure:  # type: ignore[no-untyped-def]
+async def _image(
+    stub: grpc.aio.StreamUnaryMultiCallable, plain: AsyncConnection, rounds: int
+) -> Figure:
     image = np.random.default_rng(0).random((1, 480, 480, 3), dtype=np.float32)
 
     def raw(chunk_size: int) -> Callable[[], Awaitable[float]]:

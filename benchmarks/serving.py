@@ -72,7 +72,7 @@ async def server() -> AsyncIterator[Served]:
 
 
 def linear() -> bytes:
-    """y = x @ w: 64 numbers in, 10 out, any number of rows."""
+    """Multiply by a matrix: 64 numbers in, 10 out, any number of rows."""
     from onnx import helper, numpy_helper
 
     weights = np.random.default_rng(0).standard_normal((64, 10), dtype=np.float32)

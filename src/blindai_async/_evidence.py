@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blindai_async import attestation
 from blindai_async._pb import untrusted_pb2
 from blindai_async.attestation import (
     INTEL_SGX_ROOT,
@@ -13,7 +14,6 @@ from blindai_async.attestation import (
     SgxEvidence,
     TrustRoot,
     verify_claims,
-    verify_dcap_attestation,
 )
 from blindai_async.errors import QuoteValidationError
 
@@ -47,7 +47,7 @@ def verify_evidence(
     *,
     trust_root: TrustRoot = INTEL_SGX_ROOT,
     at: datetime | None = None,
-    verify: Verifier = verify_dcap_attestation,
+    verify: Verifier | None = None,
 ) -> DcapClaims:
     """Verify an enclave's evidence and hold what it proves against a policy.
 
@@ -56,7 +56,7 @@ def verify_evidence(
         policy: what the enclave has to be.
         trust_root: where the evidence has to lead.
         at: the time to judge at; now by default.
-        verify: the verifier, or a cache in front of it.
+        verify: a cache in front of `verify_dcap_attestation`; the function itself where None.
 
     Raises:
         AttestationError: the evidence does not hold, or the policy refuses it.
@@ -65,6 +65,8 @@ def verify_evidence(
         raise QuoteValidationError(
             "the evidence came without collateral; a quote alone proves nothing"
         )
+    if verify is None:
+        verify = attestation.verify_dcap_attestation
     claims = verify(
         evidence.quote,
         evidence.collateral,

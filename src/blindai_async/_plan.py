@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from blindai_async._handshake import HandshakePlan
-from blindai_async._transport.cloud import lookup_enclave
 from blindai_async._transport.tls import read_certificate_file
 from blindai_async.attestation import BUILT_IN_POLICY, Policy
 from blindai_async.errors import SecurityWarning, SimulationModeWarning, UnverifiedHostWarning
@@ -66,6 +65,8 @@ async def plan_handshake(settings: ConnectionSettings, deadline: Deadline) -> Ha
     """
     address, jwt, policy, certificate = settings.address, None, settings.policy, None
     if address is None:
+        from blindai_async._transport.cloud import lookup_enclave  # noqa: PLC0415 - few look it up
+
         policy = os.environ.get("MITHRIL_SERVICES_POLICY")
         address, jwt = await lookup_enclave(
             settings.api_key, settings.server_name, deadline, settings.interceptors

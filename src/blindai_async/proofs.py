@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -234,6 +232,11 @@ def verify_signature(
     Raises:
         SignatureError: it does not, or the key is not a key.
     """
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import,
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - used rarely
+        Ed25519PublicKey,
+    )
+
     if public_key is None:
         raise SignatureError("there is no enclave signing key to check the response with")
     if not signature:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from cryptography import x509
 
 from blindai_async.errors import TransportError
 
@@ -32,6 +31,8 @@ async def read_certificate_file(path: str | os.PathLike[str]) -> bytes:
     """
     async with await anyio.open_file(path, "rb") as file:
         pem = await file.read(_MAX_CERTIFICATE_FILE)
+    from cryptography import x509  # noqa: PLC0415 - slow to import, used once a connection
+
     try:
         x509.load_pem_x509_certificates(pem)
     except ValueError as error:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from blindai_async.attestation.collateral_steps import verify_collateral
 from blindai_async.attestation.lru import LeastRecentlyUsed
 from blindai_async.attestation.trust_root import INTEL_SGX_ROOT, TrustRoot
 from blindai_async.attestation.validity import utc
-from blindai_async.attestation.verify import verify_with
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,6 +76,11 @@ class AttestationCache:
 
         Evidence that fails is verified anew each time and raises what the pure function raises.
         """
+        from blindai_async.attestation.collateral_steps import (  # noqa: PLC0415 - see the package
+            verify_collateral,
+        )
+        from blindai_async.attestation.verify import verify_with  # noqa: PLC0415 - see the package
+
         moment = utc(at)
         collateral_digest = _collateral_digest(collateral, trust_root)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -159,6 +158,8 @@ class Policy(BaseModel):
         if len(text) > MAX_POLICY_BYTES:
             raise PolicyFormatError(f"The policy has more than {MAX_POLICY_BYTES} characters")
         try:
+            import tomllib  # noqa: PLC0415 - few processes read a policy file
+
             content = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise PolicyFormatError("The policy is not a TOML file") from error

@@ -6,16 +6,13 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from blindai_async.attestation.certificates import (
-    KEY_CERT_SIGN,
-    Certificate,
-    parse_certificate,
-    split_chain,
-)
 from blindai_async.attestation.formats import EvidenceError
 from blindai_async.errors import PolicyFormatError, UntrustedRootWarning
+
+if TYPE_CHECKING:
+    from blindai_async.attestation.certificates import Certificate
 
 __all__ = ["INTEL_SGX_ROOT", "TrustRoot"]
 
@@ -87,6 +84,12 @@ class TrustRoot:
 
 
 def _read_root(pem: str) -> Certificate:
+    from blindai_async.attestation.certificates import (  # noqa: PLC0415 - see the package
+        KEY_CERT_SIGN,
+        parse_certificate,
+        split_chain,
+    )
+
     chain = split_chain(pem)
     if len(chain) != 1:
         raise EvidenceError("there is more than one certificate")

@@ -194,7 +194,8 @@ def _read_dims(buffer: bytes, field: Field) -> list[int]:
         return [_int32(field.value)]
     if field.wire_type != LENGTH_DELIMITED:
         raise WireFormatError(f"TensorInfo.dims has wire type {field.wire_type}")
-    dims, position = [], field.start
+    dims: list[int] = []
+    position = field.start
     while position < field.stop:
         if len(dims) == _MAX_DIMS:  # before a list is made of megabytes of them
             raise WireFormatError(f"a tensor of more than {_MAX_DIMS} dimensions")
