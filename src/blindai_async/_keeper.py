@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from blindai_async._forks import generation
 from blindai_async._handshake import HandshakePlan, meet_enclave, open_attested_port
 from blindai_async._plan import plan_handshake
-from blindai_async._single_flight import SingleFlight, own_instance
+from blindai_async._single_flight import SingleFlight
 from blindai_async._transport.deadline import Deadline
 from blindai_async.errors import (
     AttestationError,
@@ -25,6 +25,7 @@ from blindai_async.errors import (
     HardwareModeUnsupportedError,
     TransportError,
     VersionError,
+    own_instance,
 )
 
 if TYPE_CHECKING:

@@ -110,6 +110,6 @@ def warn_of_missing_protection(settings: ConnectionSettings) -> None:
 
 
 def _warn(message: str, category: type[SecurityWarning]) -> None:
-    log.warning(message)
+    log.warning(message, stacklevel=4)
     # 4: past this function, its caller and the constructor, to the line that connects.
     warnings.warn(message, category, stacklevel=4)

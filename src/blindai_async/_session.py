@@ -117,7 +117,7 @@ class EnclaveSession:
         frames = self._model_frames(source, spec, request, on_progress)
         reply = await self._port.send_model(frames, timeout)
         try:
-            return UploadModelResponse.from_reply(
+            response = UploadModelResponse.from_reply(
                 reply,
                 attestation=self.enclave.evidence,
                 enclave_signing_key=self.enclave.signing_key,
@@ -125,6 +125,10 @@ class EnclaveSession:
             )
         except ProofFormatError as error:
             _refuse("upload_model", error)
+        # A named user's models are called `username/model` (wire: Limits and authorization).
+        if model_id and not f"/{response.model_id}".endswith(f"/{model_id}"):
+            _refuse("upload_model", ProofFormatError("it is about another model id"))
+        return response
 
     async def _model_frames(
         self,

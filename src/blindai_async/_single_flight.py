@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from blindai_async.errors import BlindAIError, ConnectionClosedError
+from blindai_async.errors import ConnectionClosedError, own_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["SingleFlight", "own_instance"]
+__all__ = ["SingleFlight"]
 
 _T = TypeVar("_T")
 
@@ -83,15 +82,6 @@ class SingleFlight(Generic[_T]):
             return None
         task.cancel()
         return task
-
-
-def own_instance(error: BaseException) -> BaseException:
-    """Copy an error of the package: who raises it adds a traceback, and no two may share one."""
-    if not isinstance(error, BlindAIError):
-        return error
-    own = copy.copy(error)
-    own.__cause__ = error
-    return own
 
 
 def _note_outcome(task: asyncio.Task[_T]) -> None:

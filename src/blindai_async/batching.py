@@ -13,18 +13,17 @@ whose outputs do not fit, is served one by one from then on, and no caller notic
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Protocol
 
 from blindai_async._batch import join, kind_of, output_facts, split
 from blindai_async._lanes import Batch, Lane, Waiter, Watch
 from blindai_async.errors import (
-    BlindAIError,
     ConnectionClosedError,
     DeadlineExceededError,
     RequestRejectedError,
     TransportError,
+    own_instance,
 )
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ class Batcher:
         if error is not None:
             for waiter in batch.waiters:
                 if waiter.batch is batch:
-                    waiter.fail(error if len(batch.waiters) == 1 else _own_instance(error))
+                    waiter.fail(error if len(batch.waiters) == 1 else own_instance(error))
 
     async def _carry(self, lane: Lane, batch: Batch) -> None:
         """Send a batch and hand out its answer."""
@@ -304,15 +303,6 @@ def _is_refusal(error: TransportError) -> bool:
     RESOURCE_EXHAUSTED: the answer to all of them was larger than one reply may be.
     """
     return isinstance(error, RequestRejectedError) or error.code == "RESOURCE_EXHAUSTED"
-
-
-def _own_instance(error: BaseException) -> BaseException:
-    """A caller adds its own traceback to what it is given: no two may be given the same."""
-    if not isinstance(error, BlindAIError):
-        return error
-    own = copy.copy(error)
-    own.__cause__ = error
-    return own
 
 
 def _closed() -> ConnectionClosedError:

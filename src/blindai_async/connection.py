@@ -53,7 +53,7 @@ class AsyncConnection(ConnectionLife):
             answers at the address reads it.
         untrusted_port: where the host answers for the enclave.
         attested_port: where the enclave answers.
-        debug_mode: log to stderr, gRPC's own log included, for the whole process.
+        debug_mode: log to stderr, for the whole process, and say how gRPC's own log is turned on.
         api_key: for Mithril Security Cloud.
         timeouts: deadlines of the handshake and the calls.
         batching: join concurrent predictions into one request; off where None.
@@ -69,7 +69,8 @@ class AsyncConnection(ConnectionLife):
         max_reply_bytes: the largest reply that is accepted.
         chunk_size: bytes of model or tensor a message.
         send_client_uid: tell the server a hash of this machine's and user's name.
-        interceptors: grpc.aio client interceptors, for both channels.
+        interceptors: grpc.aio client interceptors, for both channels. gRPC uses each for the first
+            kind of call that its class intercepts, and for no other.
 
     Raises:
         ValueError: an address or a port that is none.
@@ -119,7 +120,8 @@ class AsyncConnection(ConnectionLife):
             sign: have the answer signed, and verify that it is, for exactly this model.
             model_id: the id to predict with; a random one where None.
             save_model: keep the model on the server's disk, sealed, over restarts.
-            on_progress: called with the bytes sent and their total, after each message.
+            on_progress: called with the bytes sent and their total, after each message; from the
+                start again where the upload is.
             timeout: seconds; ``timeouts.upload`` where None.
 
         Raises:
@@ -155,7 +157,7 @@ class AsyncConnection(ConnectionLife):
         response = await self._calls.run(
             "upload_model",
             send,
-            self._settings.timeouts.upload if timeout is None else timeout,
+            _seconds(timeout, self._settings.timeouts.upload),
             # Without an id of the caller's a second upload would leave a second model.
             may_repeat=lambda: model_id is not None or not begun,
         )
@@ -204,8 +206,7 @@ class AsyncConnection(ConnectionLife):
         _check_model_id(model_id)
         started = time.perf_counter()
         self._recorder.calls += 1
-        if timeout is None:
-            timeout = self._settings.timeouts.call
+        timeout = _seconds(timeout, self._settings.timeouts.call)
         batcher = self._batcher if batch and not sign else None
         try:
             if batcher is not None and batcher.full:
@@ -291,11 +292,19 @@ class AsyncConnection(ConnectionLife):
         return await self._calls.run(
             "delete_model",
             lambda session, left: session.delete_model(model_id, timeout=left),
-            self._settings.timeouts.call if timeout is None else timeout,
+            _seconds(timeout, self._settings.timeouts.call),
         )
 
 
 connect = AsyncConnection
+
+
+def _seconds(timeout: float | None, default: float) -> float:
+    if timeout is None:
+        return default
+    if not isinstance(timeout, int | float) or timeout != timeout:  # noqa: PLR0124 - NaN
+        raise TypeError(f"timeout is {timeout!r}; it takes a number of seconds")
+    return timeout
 
 
 def _check_model_id(model_id: str) -> None:

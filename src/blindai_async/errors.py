@@ -35,6 +35,7 @@ is the builtin ``FileNotFoundError``. Every error can be pickled, with all its a
 from __future__ import annotations
 
 import builtins
+import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -280,3 +281,15 @@ class UnverifiedHostWarning(SecurityWarning):
 
 class UntrustedRootWarning(SecurityWarning):
     """Evidence is judged under a root of trust that is not Intel's."""
+
+
+def own_instance(error: BaseException) -> BaseException:
+    """Copy an error for one of several callers that it concerns.
+
+    Each adds its own traceback to what it raises: no two may be given the same.
+    """
+    if not isinstance(error, BlindAIError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error
+    return own

@@ -137,7 +137,8 @@ class PredictResponse(SignedResponse):
 
     Attributes:
         output: the model's outputs, in the model's order.
-        model_id: the model that was run; "" in an unsigned answer.
+        model_id: the model that was run; in an unsigned answer, the one that was asked for, and ""
+            when that is loaded from a file.
         inference_time: milliseconds that the server says it took; 0 where it does not tell.
     """
 
@@ -200,7 +201,10 @@ class PredictResponse(SignedResponse):
             at=at,
         )
         payload = self.payload or b""
-        check_answers(read_run_model_payload(payload, 0, len(payload)), model_id, digest.digest())
+        answer = read_run_model_payload(payload, 0, len(payload))
+        check_answers(answer, model_id, digest.digest())
+        if (answer.outputs, answer.model_id) != (self.output, self.model_id):
+            raise SignatureError("the response's fields are not what its signed payload says")
         return claims
 
     @classmethod

@@ -111,6 +111,10 @@ def model_spec(
         TensorError: an entry that is not a spec; it names the entry.
     """
     if isinstance(input_specs, ModelSpec):
+        if output_specs is not None:
+            raise TensorError(
+                "output_specs: a ModelSpec came as input_specs, and speaks of outputs"
+            )
         return input_specs
     if input_specs is not None:
         inputs = [

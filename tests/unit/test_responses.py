@@ -190,6 +190,16 @@ class TestAProofOfAPrediction:
             with pytest.raises(AttestationError):
                 response.validate("m", X, **options)
 
+    @pytest.mark.parametrize(
+        "forged", [{"output": []}, {"model_id": "other"}], ids=lambda forged: next(iter(forged))
+    )
+    def test_is_refused_where_its_fields_are_not_its_payloads(self, enclave, forged):
+        """A pickle from elsewhere could bring other outputs beside a genuine payload."""
+        response = self.proof(enclave).model_copy(update=forged)
+
+        with pytest.raises(SignatureError, match="fields are not what"):
+            response.validate("m", X, allow_simulation_mode=True)
+
     def test_can_be_judged_by_a_key_alone(self, enclave):
         response = self.proof(enclave, evidence=enclave.evidence())
         options = {"validate_quote": False}

@@ -13,7 +13,7 @@ import pytest
 
 from blindai_async import ModelDatumType, ModelSpec, TensorSpec, UploadModelResponse
 from blindai_async._pb import securedexchange_pb2 as pb
-from blindai_async.errors import RequestRejectedError, TensorError
+from blindai_async.errors import RequestRejectedError, TensorError, TransportError
 
 SEND_MODEL = "/securedexchange.Exchange/SendModel"
 
@@ -250,3 +250,35 @@ async def test_memory_stays_flat_whatever_the_models_size(connection, scripted, 
     assert response.is_signed()
     grown = peak_memory() - before
     assert grown < 48 << 10, f"{grown} KiB more at the peak"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "accepted"), [("m", True), ("ann/m", True), ("other", False), ("xm", False)]
+)
+async def test_an_answer_about_another_model_id_is_refused(connection, scripted, theirs, accepted):
+    payload = pb.Payload(send_model_payload=pb.SendModelPayload(model_id=theirs))
+
+    async def answer(call):
+        await call.read_all()
+        return scripted.reply(payload.SerializeToString())
+
+    scripted.answers[SEND_MODEL] = answer
+    if accepted:
+        assert (await connection.upload_model(CONTENT, model_id="m")).model_id == theirs
+    else:
+        with pytest.raises(TransportError, match="another model id"):
+            await connection.upload_model(CONTENT, model_id="m")
+
+
+@pytest.mark.parametrize("timeout", ["1", float("nan"), [1]])
+async def test_a_timeout_that_is_no_number_is_refused_before_anything_is_sent(
+    connection, scripted, timeout
+):
+    for call in (
+        connection.upload_model(CONTENT, timeout=timeout),
+        connection.predict("m", np.zeros(1, np.float32), timeout=timeout),
+        connection.delete_model("m", timeout=timeout),
+    ):
+        with pytest.raises(TypeError, match="number of seconds"):
+            await call
+    assert not scripted.calls_of(SEND_MODEL)
