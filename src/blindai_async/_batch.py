@@ -62,8 +62,6 @@ def output_facts(response: PredictResponse, rows: int) -> OutputFacts | None:
 
 def split(response: PredictResponse, rows: Sequence[int]) -> Iterator[PredictResponse]:
     """Give each call its own rows of a batch's outputs, as views."""
-    start = 0
-    for count in rows:
-        stop = start + count
-        yield PredictResponse.of_rows(response, start, stop)
-        start = stop
+    outputs = [tensor.split(rows) for tensor in response.output]
+    for own in zip(*outputs, strict=True) if outputs else [()] * len(rows):
+        yield PredictResponse.of_rows(response, list(own))

@@ -13,8 +13,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from blindai_async._forks import generation
 from blindai_async._handshake import HandshakePlan, meet_enclave, open_attested_port
+from blindai_async._home import Home
 from blindai_async._plan import plan_handshake
 from blindai_async._single_flight import SingleFlight
 from blindai_async._transport.deadline import Deadline
@@ -76,7 +76,7 @@ class SessionKeeper:
         self._begin = begin
         self._session: EnclaveSession | None = None
         self._refusal: BlindAIError | None = None  # why there is no session any more
-        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._home: Home | None = None
         self._opening = asyncio.Lock()
         self._renewal = SingleFlight(self._renew)
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
@@ -95,7 +95,7 @@ class SessionKeeper:
         async with self._opening:
             if self.closed:
                 raise ConnectionClosedError("the connection is closed; connect() makes a new one")
-            if self._owner is not None:
+            if self._home is not None:
                 return
             deadline = Deadline(self._settings.timeouts.connect, "connect")
             try:
@@ -104,11 +104,11 @@ class SessionKeeper:
             except BaseException:
                 self.closed = True
                 raise
-            self._owner = generation(), asyncio.get_running_loop()
+            self._home = Home()
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
-        return not self.closed and self._owner is not None and self._owner[0] == generation()
+        return not self.closed and self._home is not None and self._home.is_this_process()
 
     def check_usable(self) -> None:
         """Refuse a use of the connection that gRPC would not survive, or not understand.
@@ -118,17 +118,9 @@ class SessionKeeper:
         """
         if self.closed or self._closing:
             raise ConnectionClosedError("the connection is closed")
-        if self._owner is None:
+        if self._home is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
-        if generation() != self._owner[0]:
-            raise ConnectionClosedError("the connection was opened before a fork; open one here")
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        if self._owner is not None and asyncio.get_running_loop() is not self._owner[1]:
-            raise ConnectionClosedError(
-                "the connection belongs to another event loop; open one in this loop"
-            )
+        self._home.check()
 
     async def session(self, deadline: Deadline) -> EnclaveSession:
         """Hand out the session, attested anew where its evidence has expired or was refused.
@@ -294,10 +286,10 @@ class SessionKeeper:
         """
         if self.closed or self._closing:
             return False
-        if self._owner is None or self._owner[0] != generation() or self._owner[1].is_closed():
+        if self._home is None or not self._home.is_this_process() or self._home.is_gone():
             self.closed = True
             return False
-        self._check_loop()
+        self._home.check()
         self._closing = True
         return True
 

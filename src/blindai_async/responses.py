@@ -259,14 +259,14 @@ class PredictResponse(SignedResponse):
         )
 
     @classmethod
-    def of_rows(cls, batch: PredictResponse, start: int, stop: int) -> PredictResponse:
-        """Cut one caller's rows out of the answer to several, as views.
+    def of_rows(cls, batch: PredictResponse, output: list[Tensor]) -> PredictResponse:
+        """Answer one caller with its own rows of the answer to several.
 
         It holds no payload of its own: what was sent and answered is the whole batch.
         """
         return cls(
             attestation=batch.attestation,
-            output=[tensor.rows(start, stop) for tensor in batch.output],
+            output=output,
             model_id=batch.model_id,
             inference_time=batch.inference_time,
         )

@@ -103,16 +103,23 @@ class Tensor:
         flat: list[Any] = self.as_numpy().ravel().tolist()
         return flat
 
-    def rows(self, start: int, stop: int) -> Tensor:
-        """View a range of rows (along axis 0) as a tensor of its own, without a copy."""
-        info = self.info
-        stride = self._data.nbytes // info.dims[0]
-        rows = Tensor.__new__(Tensor)  # a part of what was checked fits its facts
-        rows.info = TensorInfo(
-            [stop - start, *info.dims[1:]], info.datum_type, info.index, info.index_name
-        )
-        rows._data = self._data[start * stride : stop * stride]  # noqa: SLF001 - its own class
-        return rows
+    def split(self, rows: Sequence[int]) -> list[Tensor]:
+        """Cut the tensor along axis 0 into views of so many rows each, without a copy.
+
+        Args:
+            rows: of each part; together, those of the tensor.
+        """
+        info, data, tail = self.info, self._data, self.info.dims[1:]
+        stride = data.nbytes // info.dims[0]
+        parts = []
+        stop = 0
+        for count in rows:
+            start, stop = stop, stop + count * stride
+            part = Tensor.__new__(Tensor)  # a part of what was checked fits its facts
+            part.info = TensorInfo([count, *tail], info.datum_type, info.index, info.index_name)
+            part._data = data[start:stop]  # noqa: SLF001 - its own class
+            parts.append(part)
+        return parts
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tensor):
