@@ -25,10 +25,13 @@ OutputFacts: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
 
 def kind_of(model_id: str, inputs: Sequence[InputTensor]) -> tuple[Kind | None, int]:
     """Tell with which other calls a call may be joined (None: with none), and its rows."""
-    kind: Kind = (model_id,)
-    rows = inputs[0].shape[0] if inputs[0].shape else 0
-    for _, datum_type, shape in inputs:
-        if not rows or not shape or shape[0] != rows:
+    _, datum_type, shape = inputs[0]
+    rows = shape[0] if shape else 0
+    if not rows:
+        return None, 0
+    kind: Kind = (model_id, len(shape), datum_type, *shape[1:])
+    for _, datum_type, shape in inputs[1:]:
+        if not shape or shape[0] != rows:
             return None, 0
         kind = (*kind, len(shape), datum_type, *shape[1:])
     return kind, rows

@@ -86,8 +86,9 @@ class Batcher:
 
         Returns:
             The caller's place: it awaits the ``future`` there, which ends within `timeout` seconds
-            with the caller's own rows or an error of its own, and then calls `leave`. None where
-            the call can be joined with no other, and the caller has to send it itself.
+            with the caller's own rows or an error of its own, and calls `leave` unless it got the
+            rows. None where the call can be joined with no other, and the caller has to send it
+            itself.
         """
         kind, rows = kind_of(model_id, inputs)
         if kind is None or rows > self._options.max_batch_size:
@@ -106,9 +107,9 @@ class Batcher:
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
-        """Give up a place, with a result or without: rows that were not sent are withdrawn."""
+        """Give up a place without a result: rows that were not sent are withdrawn."""
         self._watch.discard(waiter)
-        batch, waiter.batch = waiter.batch, None  # no cycle is left to the garbage collector
+        batch, waiter.batch = waiter.batch, None
         if batch is not None:
             batch.leave()
         elif waiter.lane.withdraw(waiter):
@@ -256,6 +257,8 @@ class Batcher:
             await self._one_by_one(lane, batch)
             return
         for waiter, part in zip(batch.waiters, parts, strict=True):
+            self._watch.discard(waiter)
+            waiter.batch = None  # no cycle is left to the garbage collector
             if not waiter.future.done():
                 waiter.future.set_result(part)
 

@@ -220,8 +220,9 @@ class AsyncConnection(ConnectionLife):
             if batcher is not None and place is not None:
                 try:
                     response = await place.future
-                finally:
+                except BaseException:
                     batcher.leave(place)
+                    raise
             else:
                 wire = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
                 response = await self._send(model_id, wire, timeout, sign=sign)
