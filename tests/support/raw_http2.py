@@ -42,6 +42,8 @@ class Stream:
         """Send a frame, of this stream unless another is named."""
         number = self.number if stream is None else stream
         head = struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, number)
+        if self._writer.is_closing():  # asyncio would go on, and write to nobody
+            raise ConnectionResetError("the client has left")
         self._writer.write(head + payload)
         await self._writer.drain()
 
@@ -53,6 +55,7 @@ class Stream:
         """Send bytes of the response's body."""
         for start in range(0, len(content), _MAX_FRAME):
             await self.frame(DATA, 0, content[start : start + _MAX_FRAME])
+        await asyncio.sleep(0)  # the client under test runs on this loop, too
 
     async def message_head(self, size: int, *, compressed: bool = False) -> None:
         """Announce a gRPC message of so many bytes."""

@@ -15,7 +15,8 @@ _EARNED_BY_SUCCESS = 0.1
 
 # CANCELLED is the peer's doing: what we cancel ourselves does not come back as an error.
 _BROKEN_CODES = frozenset({"UNAVAILABLE", "CANCELLED"})
-_RESET_CODES = frozenset({"INTERNAL", "UNKNOWN"})
+# Not UNKNOWN: that is what a server says of a model or an input that it has refused.
+_RESET_CODES = frozenset({"INTERNAL", "RESOURCE_EXHAUSTED"})
 
 
 def was_interrupted(error: TransportError) -> bool:
