@@ -19,7 +19,7 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def after_import() -> set[str]:
-    return modules_after("import blindai_async")
+    return modules_after("from blindai_async import connect")
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_the_client_needs_grpc_for_itself(after_import: set[str]) -> None:
 
 def test_the_emulated_platform_imports_without_onnx_runtime() -> None:
     assert "onnxruntime" not in modules_after("import blindai_async.server.platform")
+
+
+def test_a_proof_can_be_judged_without_grpc() -> None:
+    judging = "import blindai_async; blindai_async.PredictResponse; blindai_async.Policy"
+    loaded = modules_after(judging)
+    assert "blindai_async.proofs" in loaded
+    assert not {"grpc", "blindai_async.connection"} & loaded

@@ -131,6 +131,7 @@ class ServerRun:
     ) -> int:
         limit = ("grpc.max_receive_message_length", self._settings.max_message_size)
         server = grpc.aio.server(options=[*_CHANNEL_OPTIONS, limit])
+        self._servers.append(server)  # to be stopped, wherever starting ends
         server.add_generic_rpc_handlers(handlers)
         host, port = address
         literal = f"[{host}]" if ":" in host else host
@@ -142,7 +143,6 @@ class ServerRun:
             raise OSError(f"cannot listen on {literal}:{port}; is the port taken?") from error
         # Each is started as soon as it is bound: gRPC gives a port back only where it was served.
         await server.start()
-        self._servers.append(server)
         return bound
 
     def give_up_after(self, grace: float) -> None:
