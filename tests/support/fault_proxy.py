@@ -35,7 +35,7 @@ class Faults:
         delay: seconds that each block is held back.
         bytes_per_second: the throughput in each direction; None does not limit it.
         cut_after: bytes of a connection, by direction, after which it is closed.
-        corrupt_at: offsets, by direction, of bytes of a connection that are flipped.
+        corrupt_at: offset in a connection, by direction, of the next byte that is flipped.
         blackhole: nothing passes any more, and nobody is told.
         refuse: new connections are closed at once.
     """
@@ -176,6 +176,7 @@ class FaultProxy:
     def _altered(self, block: bytes, passed: int, direction: str) -> bytes:
         at = self.faults.corrupt_at.get(direction, -1) - passed
         if 0 <= at < len(block):
+            del self.faults.corrupt_at[direction]
             block = block[:at] + bytes([block[at] ^ 0x10]) + block[at + 1 :]
         return block[: max(0, self.faults.cut_after.get(direction, 1 << 62) - passed)]
 

@@ -27,6 +27,7 @@ class Relay:
 
     Attributes:
         port: where clients connect.
+        abort_with: a status and its details with which every call ends, or None.
         requests: path and bytes of each request.
     """
 
@@ -39,6 +40,7 @@ class Relay:
     ) -> None:
         self.port = 0
         self.tamper = tamper
+        self.abort_with: tuple[grpc.StatusCode, str] | None = None
         self.requests: list[tuple[str, bytes]] = []
         self._upstream = (upstream_port, upstream_pem)
         self._identity = identity
@@ -77,6 +79,8 @@ class Relay:
         frames = [message async for message in messages]
         request = b"".join(frames)
         self.requests.append((path, request))
+        if self.abort_with is not None:
+            await context.abort(*self.abort_with)
         try:
             reply: bytes = await self._channel.stream_unary(path)(iter(frames))
         except grpc.aio.AioRpcError as error:

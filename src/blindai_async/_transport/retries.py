@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Retries", "was_interrupted"]
 
-_EARNED_BY_SUCCESS = 0.1
+# In units of what a success earns: ten tenths do not make a whole in floating point.
+_COST_OF_RETRY = 10
 
 # CANCELLED is the peer's doing: what we cancel ourselves does not come back as an error.
 _BROKEN_CODES = frozenset({"UNAVAILABLE", "CANCELLED"})
@@ -41,12 +42,12 @@ class Retries:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._budget = float(policy.budget)
+        self._budget = self._most = policy.budget * _COST_OF_RETRY
 
     def succeeded(self) -> None:
         """Earn back a part of a retry."""
-        if self._budget < self._policy.budget:
-            self._budget += _EARNED_BY_SUCCESS
+        if self._budget < self._most:
+            self._budget += 1
 
     def pause(self, attempts: int) -> float | None:
         """Spend a retry: the seconds to wait before it, or None where there is to be none.
@@ -54,8 +55,8 @@ class Retries:
         Args:
             attempts: how often the call has been sent.
         """
-        if attempts >= self._policy.attempts or self._budget < 1:
+        if attempts >= self._policy.attempts or self._budget < _COST_OF_RETRY:
             return None
-        self._budget -= 1
+        self._budget -= _COST_OF_RETRY
         ceiling = min(self._policy.max_delay, self._policy.base_delay * 2 ** (attempts - 1))
         return random.uniform(0, ceiling)  # noqa: S311 - spreads callers in time, guards nothing
