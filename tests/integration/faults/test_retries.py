@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import grpc
 import numpy as np
@@ -69,10 +70,8 @@ async def test_a_corrupted_byte_becomes_no_answer(connection, network, direction
     """gRPC tells of a record that does not decrypt as UNKNOWN, as a server may: not sent again."""
     assert await answers(connection)
     network.faults.corrupt_at[direction] = len(network.seen[direction]) + 60
-    try:
+    with suppress(RequestRejectedError):
         assert await answers(connection, LARGE, timeout=10)
-    except TransportError as error:
-        assert error.code == "UNKNOWN"
     assert network.faults.corrupt_at == {}
     assert await answers(connection, LARGE, timeout=10)
     assert network.accepted == 2
@@ -232,8 +231,11 @@ async def test_deletions_are_sent_again_and_uploads_only_under_the_callers_id(re
     assert sent == {"delete": 4, "upload": 1, "upload by id": 4}
 
 
-async def test_an_upload_of_which_nothing_was_sent_is_sent_again(connection, network, onnx_models):
-    assert await answers(connection)
+async def test_an_upload_of_which_nothing_was_sent_is_sent_again(
+    machine, network, opened, onnx_models
+):
+    patient = RetryPolicy(attempts=50, base_delay=0.05, max_delay=0.1)
+    connection = await opened(machine.connection(attested_port=network.port, retry=patient))
     network.faults.refuse = True
     await network.cut_all()
     await asyncio.sleep(0.1)  # gRPC notices: the next call finds no connection
