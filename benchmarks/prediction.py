@@ -130,7 +130,7 @@ async def _image(
         f"the best one here ({best >> 10} KiB)",
         got["ours"],
         got[f"ours {best}"],
-        0.90,
+        0.80,
         "calls/s",
     )
     each = ", ".join(

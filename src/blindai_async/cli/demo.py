@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from blindai_async import AsyncConnection, PredictResponse, connect
+from blindai_async import AsyncConnection, Batching, PredictResponse, connect
 from blindai_async.attestation import Policy, TrustRoot
 from blindai_async.cli import console
 from blindai_async.cli.demo_report import DemoReport
@@ -89,6 +89,7 @@ async def _stage(scratch: Path, *, simulation: bool) -> AsyncIterator[Stage]:
             simulation=simulation,
             untrusted_port=server.untrusted_port,
             attested_port=server.attested_port,
+            batching=Batching(),
             **demands,
         ) as connection:
             if simulation:
@@ -108,6 +109,10 @@ async def _play(stage: Stage, proof: Path, report: DemoReport) -> None:
 
     answers, latencies, seconds = await _predict_all(connection, model.model_id, images)
     report.predicted(answers == labels, latencies, seconds)
+    joined, _, seconds = await _predict_all(connection, model.model_id, images, batch=True)
+    if not np.array_equal(joined, answers):
+        raise OperationError("calls that were joined into batches were answered differently")
+    report.batched(len(images), seconds)
 
     signed = await connection.predict(model.model_id, images[:1], sign=True)
     signed.save_to_file(proof)
@@ -127,7 +132,7 @@ async def _play(stage: Stage, proof: Path, report: DemoReport) -> None:
 
 
 async def _predict_all(
-    connection: AsyncConnection, model_id: str, images: Pixels
+    connection: AsyncConnection, model_id: str, images: Pixels, *, batch: bool = False
 ) -> tuple[Labels, list[float], float]:
     """One prediction an image, all at once: the digits, the seconds of each, and of all."""
     latencies = []
@@ -136,7 +141,7 @@ async def _predict_all(
     async def predict(image: Pixels) -> int:
         nonlocal done
         began = time.perf_counter()
-        answer = await connection.predict(model_id, image)
+        answer = await connection.predict(model_id, image, batch=batch)
         latencies.append(time.perf_counter() - began)
         done += 1
         advance(done, len(images))

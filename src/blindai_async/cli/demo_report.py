@@ -83,6 +83,11 @@ class DemoReport:
             f"with all {count} calls in flight at once",
         )
 
+    def batched(self, count: int, seconds: float) -> None:
+        """All images were predicted again, calls at the same moment joined into batches."""
+        self.figures["batched_predictions_per_second"] = count / seconds
+        self._say("batching", f"{count / seconds:,.0f} predictions per second, the same answers")
+
     def signed(self, label: int, digit: int, proof: Path) -> None:
         """One prediction was signed, verified and saved."""
         self.figures["signed_prediction"] = {"label": label, "predicted": digit}
