@@ -91,6 +91,7 @@ class MappedErrors:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        del traceback  # this frame will be a part of the error's own, see `without_frames`
         if isinstance(exc, AioRpcError):
             raise from_rpc_error(exc, self._what, self._secrets) from presentable(
                 without_frames(exc), self._secrets
