@@ -73,10 +73,11 @@ class TrustRoot:
                 f"The trust root is not one self-signed CA certificate: {error}", key="trust_root"
             ) from error
         fingerprint = hashlib.sha256(certificate.der)
-        name = f"{certificate.name} (SHA-256 {fingerprint.hexdigest()})"
+        # Whatever it calls itself, even "Intel SGX Root CA": no report may show it as Intel's.
+        name = f"not Intel's: {certificate.name} (SHA-256 {fingerprint.hexdigest()})"
         warnings.warn(
-            f"Evidence is judged under the root of trust {name!a}, which is not Intel's: it proves "
-            "nothing about SGX hardware",
+            f"Evidence is judged under a root of trust that is {name!a}: it proves nothing about "
+            "SGX hardware",
             UntrustedRootWarning,
             stacklevel=stacklevel,
         )

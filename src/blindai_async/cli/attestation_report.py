@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blindai_async.attestation import DcapClaims, StepReport
+from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, StepReport
 from blindai_async.cli.operation import describe
 from blindai_async.errors import AttestationError, BlindAIError
 
@@ -44,10 +44,17 @@ class AttestationReport:
         return self.claims is not None and self.claims.verified
 
     @property
+    def intels_root(self) -> bool:
+        """Whether the evidence was judged under Intel's root of trust."""
+        return self.claims is not None and self.claims.trust_root == INTEL_SGX_ROOT.name
+
+    @property
     def verdict(self) -> str:
         """The outcome in one sentence."""
         if self.refusal is None and self.claims is None:
             return "accepted WITHOUT EVIDENCE: nothing proves that an enclave is behind it"
+        if self.refusal is None and not self.intels_root:
+            return "accepted UNDER A ROOT THAT IS NOT INTEL'S: it proves nothing about SGX hardware"
         if self.refusal is None:
             return "accepted"
         return f"REFUSED ({type(self.refusal).__name__}): {describe(self.refusal)}"
@@ -111,6 +118,7 @@ class AttestationReport:
             "policy": self.policy,
             "accepted": self.refusal is None,
             "proven": self.proven,
+            "intels_root": self.intels_root,
             "error": error,
             "claims": claims,
         }

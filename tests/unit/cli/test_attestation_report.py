@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blindai_async.attestation import (
+    INTEL_SGX_ROOT,
     DcapClaims,
     Outcome,
     SgxCollateral,
@@ -60,11 +61,25 @@ def test_an_accepted_enclave_is_shown_with_every_step(
     accepted: AttestationReport, platform: EmulatedPlatform
 ) -> None:
     text = "\n".join(accepted.lines())
-    assert accepted.verdict == "accepted"
     assert platform.mr_enclave.hex() in text
     assert text.count(" passed ") == 12
     assert "UpToDate" in text
     assert "UNPROVEN" not in text
+
+
+def test_only_intels_root_gives_a_plain_and_green_acceptance(accepted: AttestationReport) -> None:
+    """The emulated root calls itself what Intel's does: no report may be filed as the other."""
+    assert accepted.verdict.startswith("accepted UNDER A ROOT THAT IS NOT INTEL'S")
+    assert "trust root   not Intel's: Intel SGX Root CA" in "\n".join(accepted.lines())
+    assert 'class="verdict failed"' in report_page(accepted)
+    assert accepted.as_json()["intels_root"] is False
+
+    assert accepted.claims is not None
+    real = accepted.claims.model_copy(update={"trust_root": INTEL_SGX_ROOT.name})
+    genuine = AttestationReport("host", NOW, "policy.toml", real)
+    assert genuine.verdict == "accepted"
+    assert 'class="verdict passed"' in report_page(genuine)
+    assert genuine.as_json()["intels_root"] is True
 
 
 def test_what_is_unproven_is_called_so(unproven: AttestationReport) -> None:
