@@ -71,22 +71,16 @@ class ConnectionLife:
         send_client_uid: bool = False,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        if chunk_size < 1:
-            raise ValueError(f"chunk_size is {chunk_size}; a message carries at least one byte")
+        _check(chunk_size, reattest)
         self.simulation_mode = simulation
         self.client_info = ClientInfo.collect(send_uid=send_client_uid)
         self.input_specs: list[list[Any]] | None = None
         self.output_specs: list[ModelDatumType] | None = None
-        address = None
-        if addr is not None:
-            address = ServerAddress.parse(
-                addr,
-                attested_port=attested_port,
-                untrusted_port=untrusted_port,
-                server_name=server_name,
-            )
+        ports = {"attested_port": attested_port, "untrusted_port": untrusted_port}
         self._settings = ConnectionSettings(
-            address=address,
+            address=None
+            if addr is None
+            else ServerAddress.parse(addr, server_name=server_name, **ports),
             server_name=server_name,
             policy=policy,
             certificate=certificate,
@@ -246,3 +240,10 @@ class ConnectionLife:
         In simulation mode nothing proves that it is an enclave's.
         """
         return None if self._keeper.enclave is None else self._keeper.enclave.signing_key
+
+
+def _check(chunk_size: int, reattest: str) -> None:
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}; a message carries at least one byte")
+    if reattest not in {"auto", "never"}:
+        raise ValueError(f'reattest is {reattest!r}; it takes "auto" or "never"')

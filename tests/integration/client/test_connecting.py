@@ -276,6 +276,7 @@ async def test_an_address_may_be_written_in_many_ways(connect, scripted, addr):
         {"addr": "localhost", "max_reply_bytes": 0},
         {"addr": "localhost", "chunk_size": 0},
         {"addr": "localhost", "chunk_size": -1},
+        {"addr": "localhost", "reattest": "sometimes"},
     ],
 )
 def test_what_cannot_be_connected_to_is_refused_at_once(options):
