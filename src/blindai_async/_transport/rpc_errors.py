@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
@@ -96,6 +97,8 @@ class MappedErrors:
             raise from_rpc_error(exc, self._what, self._secrets) from presentable(
                 without_frames(exc), self._secrets
             )
+        if isinstance(exc, CancelledError):  # passes as it is
+            without_frames(exc)
 
 
 def without_frames(error: _Error) -> _Error:
