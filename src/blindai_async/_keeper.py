@@ -44,6 +44,10 @@ log = logging.getLogger("blindai_async")
 # can make a client do.
 _MIN_INTERVAL = 0.5
 
+# How long a call that has failed waits for new evidence: with the 20 s in which a dead peer is
+# noticed (see `ChannelLimits`), its caller is told within half a minute.
+_RECOVERY_TIME = 8.0
+
 # What a renewal may find that no further try will mend by itself.
 _REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
 
@@ -158,7 +162,7 @@ class SessionKeeper:
         if not self._renewal.running and time.monotonic() - self._tried_at < _MIN_INTERVAL:
             return
         try:
-            await self._renewal.join(deadline)
+            await self._renewal.join(deadline.at_most(_RECOVERY_TIME))
         except TransportError as error:
             log.debug("no new evidence yet: %s", error)
 

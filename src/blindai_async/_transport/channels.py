@@ -29,8 +29,8 @@ class ChannelLimits(BaseModel):
     Attributes:
         max_reply_bytes: the largest message that is received.
         keepalive_time: seconds without a sign of life after which the peer is pinged.
-        keepalive_timeout: seconds that it has to answer; generous, since a peer that computes may
-            be slow to. Both together are what it takes to notice that a peer is dead: 28 s.
+        keepalive_timeout: seconds that it has to answer; a peer that computes may be slow to. Both
+            together are what it takes to notice that a peer is dead.
         heartbeat: seconds between the requests that keep a silent call's pings from being taken for
             an attack (see `Pulse`).
     """
@@ -39,7 +39,7 @@ class ChannelLimits(BaseModel):
 
     max_reply_bytes: PositiveInt
     keepalive_time: PositiveFloat = 10.0
-    keepalive_timeout: PositiveFloat = 18.0
+    keepalive_timeout: PositiveFloat = 10.0
     heartbeat: PositiveFloat = 20.0
 
 
@@ -72,7 +72,8 @@ def open_channel(
         # own peer and life: closing one must close it.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1_000),
+        # In spite of its name: the time that TCP and TLS have for one attempt to connect.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.enable_retries", 0),  # it silently stops for large requests; the SDK retries
     ]

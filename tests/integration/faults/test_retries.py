@@ -77,6 +77,13 @@ async def test_a_corrupted_byte_becomes_no_answer(connection, network, direction
     assert network.accepted == 2
 
 
+async def test_a_network_with_long_ways_is_only_slow(machine, network, opened):
+    network.faults.delay = 0.6  # TCP and TLS take some seconds then
+    connection = await opened(machine.connection(attested_port=network.port))
+    assert await answers(connection, timeout=20)
+    assert network.accepted == 1
+
+
 async def test_a_slow_network_is_only_slow(connection, network):
     network.faults.delay = 0.05
     network.faults.bytes_per_second = 4e6
@@ -238,7 +245,7 @@ async def test_an_upload_of_which_nothing_was_sent_is_sent_again(
     connection = await opened(machine.connection(attested_port=network.port, retry=patient))
     network.faults.refuse = True
     await network.cut_all()
-    await asyncio.sleep(0.1)  # gRPC notices: the next call finds no connection
+    await until(lambda: not connection._keeper._session.is_connected())
     call = asyncio.ensure_future(connection.upload_model(onnx_models.identity(), timeout=10))
     await asyncio.sleep(0.03)
     network.faults.refuse = False
@@ -257,6 +264,7 @@ async def test_each_caller_of_a_broken_batch_gets_an_error_of_its_own(machine, n
         asyncio.ensure_future(connection.predict("echo", SECRET_INPUT, timeout=5)) for _ in range(9)
     ]
     await asyncio.sleep(0.2)
+    network.faults.refuse = True
     await network.cut_all()
     errors = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(error, TransportError) for error in errors)
