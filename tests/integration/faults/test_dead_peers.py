@@ -76,7 +76,8 @@ async def test_a_dead_peer_is_noticed(machine, silent_relay, proxied, opened, si
     with pytest.raises(TransportError) as caught:
         await call
     assert caught.value.code == "UNAVAILABLE"
-    assert time.monotonic() - died < 30 * SCALE + 0.3
+    # What gRPC adds by itself does not shrink with the intervals.
+    assert time.monotonic() - died < 30 * SCALE + 0.8
 
 
 async def test_a_silent_call_is_not_ended_by_a_server_that_counts_pings(
