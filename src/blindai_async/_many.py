@@ -33,9 +33,9 @@ async def predict_many(
         async for tensors in source:
             window.start(call(tensors))
             if window.count == concurrency:
-                yield await _outcome(await window.next(), return_exceptions)
+                yield _outcome(await window.next(), return_exceptions)
         while window.count:
-            yield await _outcome(await window.next(), return_exceptions)
+            yield _outcome(await window.next(), return_exceptions)
     finally:
         await window.cancel()
 
@@ -73,7 +73,8 @@ class _Window:
                 self._arrival = asyncio.get_running_loop().create_future()
                 await self._arrival
             task = self._done.popleft()
-        await asyncio.wait((task,))
+        if not task.done():  # a batch answers many at once: most need not be waited for
+            await asyncio.wait((task,))
         del self._tasks[task]
         return task
 
@@ -83,7 +84,7 @@ class _Window:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _outcome(
+def _outcome(
     task: asyncio.Task[PredictResponse], return_exceptions: bool
 ) -> PredictResponse | BaseException:
     error = task.exception()

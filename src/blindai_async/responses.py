@@ -264,12 +264,15 @@ class PredictResponse(SignedResponse):
 
         It holds no payload of its own: what was sent and answered is the whole batch.
         """
-        return cls(
-            attestation=batch.attestation,
-            output=output,
-            model_id=batch.model_id,
-            inference_time=batch.inference_time,
-        )
+        fields = {
+            "attestation": batch.attestation,
+            "output": output,
+            "model_id": batch.model_id,
+            "inference_time": batch.inference_time,
+        }
+        # What the constructor does, at two thirds of its cost: this is done for every row.
+        own: PredictResponse = cls.__pydantic_validator__.validate_python(fields)
+        return own
 
 
 class DeleteModelResponse(BaseModel):
