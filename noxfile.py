@@ -150,6 +150,24 @@ def flips(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Faults and restarts under calls, ten minutes or as said: `nox -s soak [-- SECONDS]`."""
+    session.install(".[server,cli]", *_group("test"))
+    seconds, *arguments = session.posargs or ["600"]
+    times = {"BLINDAI_ASYNC_SOAK_SECONDS": seconds, "BLINDAI_ASYNC_RESTARTS": "20"}
+    tests = ("tests/soak", "tests/integration/faults/test_restarts.py")
+    session.run("pytest", "-s", *tests, *arguments, env=times)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Spoilt bytes into every parser, each for a minute or as said: `nox -s fuzz [-- SECONDS]`."""
+    session.install(".[server,cli]", *_group("test"))
+    seconds, *arguments = session.posargs or ["60"]
+    session.run("pytest", "tests/fuzz", *arguments, env={"BLINDAI_ASYNC_FUZZ_SECONDS": seconds})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The figures of benchmarks/README.md, measured here: `nox -s bench [-- NAME ...]`."""
     session.install(".[server,cli]", *_group("test"))
