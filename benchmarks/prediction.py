@@ -126,7 +126,7 @@ async def _image(
     )
     best = max(_CHUNK_SIZES, key=lambda size: statistics.median(got[f"ours {size}"]))
     against_itself = at_least(
-        "the default chunk size (256 KiB)",
+        "the default chunk size, 2.8 MB images",
         f"the best one here ({best >> 10} KiB)",
         got["ours"],
         got[f"ours {best}"],

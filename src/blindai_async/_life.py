@@ -67,7 +67,7 @@ class ConnectionLife:
         trust_root: TrustRoot = INTEL_SGX_ROOT,
         attestation_cache: AttestationCache | None = None,
         max_reply_bytes: int = 256 << 20,
-        chunk_size: int = 256 << 10,
+        chunk_size: int | None = None,
         send_client_uid: bool = False,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
@@ -242,8 +242,8 @@ class ConnectionLife:
         return None if self._keeper.enclave is None else self._keeper.enclave.signing_key
 
 
-def _check(chunk_size: int, reattest: str) -> None:
-    if chunk_size < 1:
+def _check(chunk_size: int | None, reattest: str) -> None:
+    if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; a message carries at least one byte")
     if reattest not in {"auto", "never"}:
         raise ValueError(f'reattest is {reattest!r}; it takes "auto" or "never"')

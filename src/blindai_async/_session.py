@@ -30,6 +30,12 @@ __all__ = ["EnclaveSession"]
 # Verifying a signature hashes all that is signed; from here on it is done off the event loop.
 _LARGE_REPLY = 1 << 20
 
+# A message holds the loop in proportion to its size: see benchmarks/README.md. Where a few carry
+# the whole request, larger ones are faster, and nobody waits for long.
+_CHUNK = 256 << 10
+_SHORT_CHUNK = 1 << 20
+_SHORT = 4 << 20
+
 
 class EnclaveSession:
     """Speaks to one enclave until its channel is closed.
@@ -38,7 +44,7 @@ class EnclaveSession:
         enclave: who it is.
         port: the channel pinned to it.
         client_info: goes with every request.
-        chunk_size: bytes of model or tensor a message.
+        chunk_size: bytes of model or tensor a message; None chooses by the request's size.
         recorder: counts requests and bytes.
     """
 
@@ -47,13 +53,14 @@ class EnclaveSession:
         enclave: Enclave,
         port: AttestedPort,
         client_info: ClientInfo,
-        chunk_size: int,
+        chunk_size: int | None,
         recorder: Recorder,
     ) -> None:
         self.enclave = enclave
         self._port = port
         self._client_info = pb.ClientInfo(**client_info.model_dump())
-        self._chunk_size = chunk_size
+        self._chunk_size = chunk_size or _CHUNK
+        self._short_chunk_size = chunk_size or _SHORT_CHUNK
         self._recorder = recorder
 
     async def predict(
@@ -66,10 +73,12 @@ class EnclaveSession:
             SignatureError: `sign`, and the answer is not this enclave's to this question.
         """
         request = pb.RunModelRequest(sign=sign, client_info=self._client_info, model_id=model_id)
+        nbytes = sum(tensor.nbytes for tensor in tensors)
+        chunk_size = self._short_chunk_size if nbytes <= _SHORT else self._chunk_size
         digest = hashlib.sha256() if sign else None
-        frames = request_frames(tensors, request.SerializeToString(), self._chunk_size, digest)
+        frames = request_frames(tensors, request.SerializeToString(), chunk_size, digest)
         self._recorder.rpcs += 1
-        self._recorder.bytes_sent += sum(tensor.nbytes for tensor in tensors)
+        self._recorder.bytes_sent += nbytes
         reply = await self._port.run_model(frames, timeout)
         self._recorder.bytes_received += len(reply)
 

@@ -67,7 +67,8 @@ class AsyncConnection(ConnectionLife):
         trust_root: where the evidence has to lead; another than Intel's only for tests.
         attestation_cache: remembers verdicts; one for the whole process where None.
         max_reply_bytes: the largest reply that is accepted.
-        chunk_size: bytes of model or tensor a message.
+        chunk_size: bytes of model or tensor a message. Where None, 256 KiB, with which the event
+            loop is never held for long; and 1 MiB for predictions of a few messages.
         send_client_uid: tell the server a hash of this machine's and user's name.
         interceptors: grpc.aio client interceptors, for both channels. gRPC uses each for the first
             kind of call that its class intercepts, and for no other.
