@@ -109,7 +109,7 @@ async def test_any_layout_is_sent_as_its_elements(connection, given, wire):
 
 
 async def test_several_inputs_keep_their_order_and_kinds(connection, scripted):
-    sent = [X, any_bits("int64", (70_000,)), np.array(True), np.zeros(0, np.uint16)]
+    sent = [X, any_bits("int64", (170_000,)), np.array(True), np.zeros(0, np.uint16)]
     response = await connection.predict("m", sent, sign=True)
     for output, array in zip(response.output, sent, strict=True):
         assert same_bits(output.as_numpy(), array)
@@ -119,7 +119,7 @@ async def test_several_inputs_keep_their_order_and_kinds(connection, scripted):
 
 
 async def test_every_message_says_what_a_server_may_read_from_any(connection, scripted):
-    await connection.predict("the model", any_bits("float64", (200_000,)), sign=True)
+    await connection.predict("the model", any_bits("float64", (600_000,)), sign=True)
     (call,) = scripted.calls_of(RUN_MODEL)
     requests = [pb.RunModelRequest.FromString(message) for message in call.messages]
     assert len(requests) > 4
@@ -133,6 +133,15 @@ async def test_every_message_says_what_a_server_may_read_from_any(connection, sc
 async def test_small_predictions_are_one_message(connection, scripted):
     await connection.predict("m", [X, X])
     assert [len(call.messages) for call in scripted.calls_of(RUN_MODEL)] == [1]
+
+
+async def test_messages_are_larger_where_few_carry_the_whole_request(connection, scripted):
+    sizes = {}
+    for nbytes in (3 << 20, 5 << 20):
+        await connection.predict("m", np.zeros(nbytes, np.uint8))
+        sizes[nbytes] = max(map(len, scripted.calls_of(RUN_MODEL)[-1].messages)) >> 10
+
+    assert sizes == {3 << 20: 1024, 5 << 20: 256}
 
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 1000])
