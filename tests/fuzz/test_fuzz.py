@@ -40,7 +40,7 @@ from blindai_async.errors import (
 from blindai_async.server.identity import make_enclave_identity
 from blindai_async.server.platform import EmulatedPlatform
 
-SECONDS = float(os.environ.get("BLINDAI_ASYNC_FUZZ_SECONDS", "0.7"))  # for each target
+SECONDS = float(os.environ.get("BLINDAI_ASYNC_FUZZ_SECONDS", "0.4"))  # for each target
 EXAMPLES_A_ROUND = 50
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -26,7 +26,7 @@ from blindai_async import Batching, Policy, Timeouts
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
 from blindai_async.server.platform import EmulatedPlatform
 
-SECONDS = float(os.environ.get("BLINDAI_ASYNC_SOAK_SECONDS", "6"))
+SECONDS = float(os.environ.get("BLINDAI_ASYNC_SOAK_SECONDS", "4"))
 ROUND = min(20.0, SECONDS / 3)
 WORKERS = 24
 MOST_GROWTH = 24 << 20  # of resident memory, from the second round on

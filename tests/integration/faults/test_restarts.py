@@ -21,7 +21,7 @@ from blindai_async import Batching, Policy
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
 from blindai_async.server.platform import EmulatedPlatform
 
-RESTARTS = int(os.environ.get("BLINDAI_ASYNC_RESTARTS", "3"))
+RESTARTS = int(os.environ.get("BLINDAI_ASYNC_RESTARTS", "2"))
 CALLERS = 64
 
 

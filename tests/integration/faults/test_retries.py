@@ -86,7 +86,7 @@ async def test_a_network_with_long_ways_is_only_slow(machine, network, opened):
 
 async def test_a_slow_network_is_only_slow(connection, network):
     network.faults.delay = 0.05
-    network.faults.bytes_per_second = 4e6
+    network.faults.bytes_per_second = 1e7
     assert await answers(connection, LARGE, timeout=20)
     assert network.accepted == 1
 
