@@ -26,6 +26,8 @@ from blindai_async import Batching, Policy, Timeouts
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
 from blindai_async.server.platform import EmulatedPlatform
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("BLINDAI_ASYNC_SOAK_SECONDS", "4"))
 ROUND = min(20.0, SECONDS / 3)
 WORKERS = 24

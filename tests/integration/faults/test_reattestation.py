@@ -196,6 +196,7 @@ async def test_in_simulation_mode_another_certificate_is_never_accepted(machine,
         await connection.predict("echo", SECRET_INPUT, timeout=0.5)
 
 
+@pytest.mark.slow
 async def test_an_expired_attestation_is_renewed_before_the_next_call(
     start_machine, model_file, opened
 ):
@@ -212,6 +213,7 @@ async def test_an_expired_attestation_is_renewed_before_the_next_call(
     assert connection.claims.valid_until > first
 
 
+@pytest.mark.slow
 async def test_evidence_that_stays_expired_stops_the_calls(start_machine, model_file, opened):
     short = EmulatedPlatform(lifetimes=Lifetimes(collateral=timedelta(seconds=3)))
     machine = await start_machine(short, models={"echo": model_file})
@@ -264,6 +266,7 @@ async def test_no_new_evidence_leaves_the_session_as_it_was(machine, proxied, op
     assert connection.claims == claims
 
 
+@pytest.mark.slow
 async def test_a_channel_that_was_replaced_connects_no_more_though_its_errors_are_kept(
     machine, proxied, opened
 ):

@@ -21,6 +21,8 @@ from blindai_async import Batching, Policy
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
 from blindai_async.server.platform import EmulatedPlatform
 
+pytestmark = pytest.mark.slow
+
 RESTARTS = int(os.environ.get("BLINDAI_ASYNC_RESTARTS", "2"))
 CALLERS = 64
 

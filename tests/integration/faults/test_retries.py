@@ -77,6 +77,7 @@ async def test_a_corrupted_byte_becomes_no_answer(connection, network, direction
     assert network.accepted == 2
 
 
+@pytest.mark.slow
 async def test_a_network_with_long_ways_is_only_slow(machine, network, opened):
     network.faults.delay = 0.6  # TCP and TLS take some seconds then
     connection = await opened(machine.connection(attested_port=network.port))
