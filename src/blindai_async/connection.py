@@ -63,7 +63,7 @@ class AsyncConnection(ConnectionLife):
         max_attestation_age: attest anew when the evidence was verified this long ago, even though
             it is still valid.
         on_identity_change: called with the claims on the old and the new enclave when another one
-            has taken its place; what it raises reaches the call that found out.
+            has taken its place; what it raises reaches the calls that waited for it.
         trust_root: where the evidence has to lead; another than Intel's only for tests.
         attestation_cache: remembers verdicts; one for the whole process where None.
         max_reply_bytes: the largest reply that is accepted.
