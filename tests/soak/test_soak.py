@@ -22,7 +22,7 @@ from enclave_process import EnclaveProcess
 from fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from machine import connection_to, trusting
 
-from blindai_async import Batching, Policy, Timeouts
+from blindai_async import AttestationCache, Batching, Policy, Timeouts
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
 from blindai_async.server.platform import EmulatedPlatform
 
@@ -155,6 +155,8 @@ async def test_weeks_in_minutes(enclave, tmp_path, onnx_models):
         "trust_root": trusting(platform),
         "certificate": enclave.host_certificate,
         "timeouts": Timeouts(connect=5, call=8, upload=8),
+        # Full after the first round: what a growing cache holds would look like a leak.
+        "attestation_cache": AttestationCache(max_verdicts=4, max_collaterals=2),
     }
     outcomes, counts = Counter(), []
     async with AsyncExitStack() as stack:

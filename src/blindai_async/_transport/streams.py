@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from grpc import StatusCode
-from grpc.aio import AioRpcError, Metadata
+from grpc.aio import AioRpcError, InternalError, Metadata
 
 from blindai_async.errors import TransportError
 
@@ -45,7 +45,7 @@ async def send(
                 async for frame in frames:
                     await call.write(frame)
             await call.done_writing()
-        except (asyncio.InvalidStateError, AioRpcError):
+        except (asyncio.InvalidStateError, AioRpcError, InternalError):
             # The server ended the call while we were writing. Its status says why, but gRPC writes
             # an INTERNAL of its own over it, or puts that in its place until the server's comes.
             _raise_told(ended)
