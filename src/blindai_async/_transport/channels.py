@@ -65,8 +65,8 @@ def open_channel(
         ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout * 1000)),
         # gRPC would stop after two, and not notice a peer that dies later in a long call.
         ("grpc.http2.max_pings_without_data", 0),
-        # A compressed reply is refused: gRPC before 1.80 or so unpacks a message whole before it
-        # looks at the size, a thousand times what was allowed. No 0.5 server compresses.
+        # A compressed reply is refused: gRPC before 1.84 unpacks it whole before it looks at the
+        # size, which may be a thousand times what was allowed. No 0.5 server compresses.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         # gRPC shares connections between channels with equal settings. Ours are pinned, each to its
         # own peer and life: closing one must close it.

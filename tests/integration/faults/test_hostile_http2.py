@@ -11,6 +11,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from machine import SECRET_INPUT, connection_to
 from raw_http2 import (
@@ -87,6 +88,12 @@ async def a_gigabyte(stream):
         await stream.data(bytes(MIB))
 
 
+needs_early_check = pytest.mark.skipif(
+    tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 84),
+    reason="gRPC before 1.84 puts a message together before it looks at its size",
+)
+
+
 async def a_compressed_bomb(stream):
     squeezed = gzip.compress(bytes(64 * MIB))
     headers = b"\x88\x0f\x10\x10application/grpc\x00\x0dgrpc-encoding\x04gzip"
@@ -116,8 +123,14 @@ async def nonsense(stream):
 
 @pytest.mark.parametrize(
     "behaviour",
-    [a_gigabyte, a_compressed_bomb, endless_headers, endless_messages, nonsense],
-    ids=lambda behaviour: behaviour.__name__,
+    [
+        pytest.param(a_gigabyte, marks=needs_early_check),
+        a_compressed_bomb,
+        endless_headers,
+        endless_messages,
+        nonsense,
+    ],
+    ids=lambda behaviour: getattr(behaviour, "__name__", None),
 )
 async def test_no_reply_takes_more_memory_than_was_allowed(hostile_enclave, memory, behaviour):
     connection, _ = await hostile_enclave(
@@ -223,8 +236,13 @@ async def hostile_host(machine, behaviour, index):
 @pytest.mark.parametrize("index", [1, 2], ids=["version", "evidence"])
 @pytest.mark.parametrize(
     "behaviour",
-    [a_gigabyte, a_compressed_bomb, endless_headers, endless_messages],
-    ids=lambda behaviour: behaviour.__name__,
+    [
+        pytest.param(a_gigabyte, marks=needs_early_check),
+        a_compressed_bomb,
+        endless_headers,
+        endless_messages,
+    ],
+    ids=lambda behaviour: getattr(behaviour, "__name__", None),
 )
 async def test_no_evidence_takes_more_memory_than_evidence_needs(machine, memory, behaviour, index):
     async with await hostile_host(machine, behaviour, index) as host:
