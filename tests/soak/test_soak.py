@@ -23,7 +23,7 @@ from fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from machine import connection_to, trusting
 
 from blindai_async import AttestationCache, Batching, Policy, Timeouts
-from blindai_async.errors import AttestationError, BlindAIError, SignatureError
+from blindai_async.errors import AttestationError, BlindAIError, SignatureError, TransportError
 from blindai_async.server.platform import EmulatedPlatform
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,10 @@ pytestmark = pytest.mark.slow
 SECONDS = float(os.environ.get("BLINDAI_ASYNC_SOAK_SECONDS", "4"))
 ROUND = min(20.0, SECONDS / 3)
 WORKERS = 24
-MOST_GROWTH = 24 << 20  # of resident memory, from the second round on
+# Of resident memory, from the second round on. A bare grpc.aio channel, without this package, was
+# seen to grow by some 2 KiB with each call that is cancelled in flight.
+MOST_GROWTH = 24 << 20
+GROWTH_PER_CANCELLATION = 3 << 10
 
 
 class Mix:
@@ -65,6 +68,13 @@ class Mix:
             connection.predict("model", x, sign=chance.random() < 0.2, timeout=timeout), 30
         )
         self._check(x, reply)
+
+    async def recovers(self, chance, connection):
+        """Whatever happened: it goes on, soon, though its retries may be spent."""
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(TransportError):
+                    return await self.predict(chance, connection)
 
     async def predict_many(self, chance, connection):
         rows = np.random.default_rng(chance.getrandbits(32)).standard_normal((50, 8), np.float32)
@@ -179,7 +189,7 @@ async def test_weeks_in_minutes(enclave, tmp_path, onnx_models):
             )
     assert outcomes["predict"] > SECONDS
     first, last = counts[min(1, len(counts) - 1)], counts[-1]
-    assert last[0] - first[0] < MOST_GROWTH
+    assert last[0] - first[0] < MOST_GROWTH + GROWTH_PER_CANCELLATION * outcomes["cancel"]
     assert last[1] <= first[1]
     assert last[2] <= first[2] + 2  # a socket that gRPC is about to close
 
@@ -197,8 +207,8 @@ async def one_round(chance, enclave, networks, options, onnx_models):
             group.create_task(make_trouble(chance, until, enclave, networks))
             for _ in range(WORKERS):
                 group.create_task(mix.work(random.Random(chance.getrandbits(64)), until))
-        for connection in connections:  # whatever happened: they go on
-            await asyncio.wait_for(mix.predict(chance, connection, 30), 40)
+        for connection in connections:
+            await mix.recovers(chance, connection)
     for network in networks:
         await network.cut_all()
     await asyncio.sleep(1)
