@@ -11,7 +11,7 @@ from grpc.aio import UsageError
 from blindai_async._transport.deadline import Deadline
 from blindai_async._transport.retries import Retries, was_interrupted
 from blindai_async._transport.rpc_errors import without_frames
-from blindai_async.errors import RequestRejectedError, TransportError
+from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,8 +105,11 @@ class Calls:
     ) -> None:
         """Return when the call is to be made again; raise where it is not."""
         self._keeper.raise_if_ended(error)
+        if isinstance(error, DeadlineExceededError) and deadline.obstacle:
+            raise deadline.exceeded() from error
         if not was_interrupted(error):
             raise self._explained(error)
+        deadline.obstacle = str(error)
         await self._keeper.recover(session, deadline)
         if deadline.left() <= 0:
             raise deadline.exceeded() from error

@@ -18,13 +18,18 @@ class Deadline:
     Args:
         seconds: from now.
         what: the operation, as the error names it.
+
+    Attributes:
+        obstacle: what has stood in the way so far, for the error to name: "" is nothing. Text, as
+            an exception would hold the frames that hold this.
     """
 
-    __slots__ = ("_at", "seconds", "what")
+    __slots__ = ("_at", "obstacle", "seconds", "what")
 
     def __init__(self, seconds: float, what: str) -> None:
         self.seconds = seconds
         self.what = what
+        self.obstacle = ""
         self._at = time.monotonic() + min(seconds, _LONGEST)
 
     def remaining(self) -> float:
@@ -52,6 +57,7 @@ class Deadline:
 
     def exceeded(self) -> DeadlineExceededError:
         """The error to raise when time is up."""
+        before = f"; an attempt before failed: {self.obstacle}" if self.obstacle else ""
         return DeadlineExceededError(
-            f"{self.what}: not done within {self.seconds:g} s", code="DEADLINE_EXCEEDED"
+            f"{self.what}: not done within {self.seconds:g} s{before}", code="DEADLINE_EXCEEDED"
         )

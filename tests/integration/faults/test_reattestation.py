@@ -128,9 +128,9 @@ async def test_never_means_never(machine, opened):
     assert await answers(connection)
     await machine.restart()
     machine.quoting.quotes = 0
-    with pytest.raises(TransportError) as caught:
-        await connection.predict("echo", SECRET_INPUT, timeout=1)
-    assert caught.value.code == "UNAVAILABLE"
+    # The retries may end with the last pause or within the last attempt: the reason is named.
+    with pytest.raises(TransportError, match="UNAVAILABLE"):
+        await connection.predict("echo", SECRET_INPUT, timeout=2)
     assert machine.quoting.quotes == 0
     await connection.attest()  # the caller's own decision
     assert await answers(connection)

@@ -114,6 +114,18 @@ async def test_the_deadline_is_over_all_attempts(machine, network, opened):
     assert 0.9 < time.monotonic() - started < 2
 
 
+async def test_a_deadline_that_ends_a_later_attempt_tells_why_the_first_one_failed(
+    connection, network
+):
+    assert await answers(connection)
+    network.faults.cut_after[TO_SERVER] = len(network.seen[TO_SERVER]) + 40
+    call = asyncio.ensure_future(answers(connection, timeout=1))
+    await until(lambda: network.accepted == 2)
+    network.faults.blackhole = True
+    with pytest.raises(DeadlineExceededError, match=r"within 1 s.*attempt before.*UNAVAILABLE"):
+        await call
+
+
 async def test_the_deadline_holds_while_new_evidence_is_asked_for_and_does_not_come(
     machine, network, proxied, opened
 ):

@@ -37,3 +37,10 @@ def test_time_that_is_up_raises_the_packages_error():
 def test_a_deadline_that_is_too_far_away_is_one_that_grpc_can_count_to(seconds):
     left = Deadline(seconds, "connect").remaining()
     assert 365 * 86_400 < left < 100 * 365 * 86_400
+
+
+def test_time_that_is_up_tells_what_stood_in_the_way():
+    deadline = Deadline(0, "predict")
+    deadline.obstacle = "predict: UNAVAILABLE: no route to host"
+    with pytest.raises(DeadlineExceededError, match=r"within 0 s; .* failed: .*no route to host"):
+        deadline.remaining()
