@@ -1,7 +1,8 @@
 """Everything at once, for long: calls, cancellations, faults and restarts, each answer looked at.
 
-`nox -s soak` runs it for ten minutes, `nox -s soak -- 60` for one, the everyday run for a few
-seconds. In rounds: after each, nothing is under way, and memory, tasks and descriptors are counted.
+`nox -s soak` runs it for ten minutes, `nox -s soak -- 60` and every change's `.ci/run` for one,
+the everyday run for a few seconds. In rounds: after each, nothing is under way, and memory, tasks
+and descriptors are counted.
 """
 
 from __future__ import annotations
