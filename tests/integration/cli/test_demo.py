@@ -11,6 +11,7 @@ import pytest
 from blindai_async import PredictResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -64,6 +65,15 @@ async def test_a_reader_that_leaves_is_no_traceback(start_cli: Any) -> None:
     assert err == b""
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """What a job in the background starts would ignore SIGINT, as the job does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 async def test_ctrl_c_is_no_traceback(start_cli: Any) -> None:
     demo = await start_cli("demo")
     assert await demo.stdout.readline()
