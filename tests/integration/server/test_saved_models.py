@@ -87,7 +87,8 @@ async def test_a_damaged_file_is_reported_and_skipped(restart, onnx_models, tmp_
         model = onnx_models.identity("int32", (3,))
         await client.upload(model, model_id=model_id, save_model=True)
     first, second, _ = sorted((tmp_path / "models").iterdir())
-    first.write_bytes(first.read_bytes()[:-1] + b"\x00")
+    sealed = first.read_bytes()
+    first.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     second.write_bytes(b"")
     with caplog.at_level(logging.WARNING):
         client = await restart()
