@@ -68,6 +68,14 @@ def cli(start_cli: Callable[..., Awaitable[asyncio.subprocess.Process]]) -> Run:
 
 
 @pytest.fixture
+async def server(
+    start_server: Callable[..., Awaitable[BlindAIServer]], digits: Path
+) -> BlindAIServer:
+    """A server in simulation mode that has the demo's model from its start, as "digits"."""
+    return await start_server(models={"digits": digits})
+
+
+@pytest.fixture
 def at_server(cli: Run, server: BlindAIServer) -> Run:
     """Runs a command against the server of the test, in simulation mode."""
     where = (

@@ -24,12 +24,9 @@ def sha256_of(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-@pytest.fixture
-async def uploaded(at_server: Any, digits: Path) -> str:
-    ran = await at_server("upload", digits, "--model-id", "digits")
-    assert ran.code == 0, ran.err
-    assert ran.out == "digits\n"
-    return "digits"
+async def test_a_model_gets_the_id_that_is_asked_for(at_server: Any, digits: Path) -> None:
+    ran = await at_server("upload", digits, "--model-id", "of-mine")
+    assert (ran.code, ran.out) == (0, "of-mine\n"), ran.err
 
 
 async def test_a_model_gets_an_id_from_the_server(at_server: Any, digits: Path) -> None:
@@ -59,10 +56,10 @@ async def test_a_signed_upload_leaves_a_proof_of_the_model(
 
 
 async def test_a_prediction_is_printed_as_json(
-    at_server: Any, uploaded: str, image: Any, label: int, tmp_path: Path
+    at_server: Any, image: Any, label: int, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "image.npy", image)
-    ran = await at_server("predict", uploaded, tmp_path / "image.npy")
+    ran = await at_server("predict", "digits", tmp_path / "image.npy")
     assert ran.code == 0, ran.err
     (output,) = ran.json["outputs"]
     assert output["shape"] == [1, 10]
@@ -71,21 +68,19 @@ async def test_a_prediction_is_printed_as_json(
     assert ran.json["signed"] is False
 
 
-async def test_json_comes_in_on_stdin(
-    at_server: Any, uploaded: str, image: Any, label: int
-) -> None:
-    ran = await at_server("predict", uploaded, "-", stdin=json.dumps(image.tolist()).encode())
+async def test_json_comes_in_on_stdin(at_server: Any, image: Any, label: int) -> None:
+    ran = await at_server("predict", "digits", "-", stdin=json.dumps(image.tolist()).encode())
     assert ran.code == 0, ran.err
     assert int(np.argmax(ran.json["outputs"][0]["data"])) == label
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".json"])
 async def test_outputs_go_to_a_file(
-    suffix: str, at_server: Any, uploaded: str, image: Any, label: int, tmp_path: Path
+    suffix: str, at_server: Any, image: Any, label: int, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "image.npz", pixels=image)
     target = tmp_path / f"out{suffix}"
-    ran = await at_server("predict", uploaded, tmp_path / "image.npz", "--output", target)
+    ran = await at_server("predict", "digits", tmp_path / "image.npz", "--output", target)
     assert (ran.code, ran.out) == (0, ""), ran.err
     if suffix == ".json":
         probabilities = json.loads(target.read_text())["outputs"][0]["data"]
@@ -98,15 +93,15 @@ async def test_outputs_go_to_a_file(
 
 
 async def test_a_signed_prediction_leaves_a_proof(
-    at_server: Any, server: BlindAIServer, uploaded: str, image: Any, tmp_path: Path
+    at_server: Any, server: BlindAIServer, image: Any, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "image.npy", image)
     proof = tmp_path / "digit.proof"
-    ran = await at_server("predict", uploaded, tmp_path / "image.npy", "--proof", proof)
+    ran = await at_server("predict", "digits", tmp_path / "image.npy", "--proof", proof)
     assert ran.code == 0, ran.err
     assert ran.json["signed"] is True
     PredictResponse.from_file(proof).validate(
-        uploaded,
+        "digits",
         image,
         allow_simulation_mode=True,
         enclave_signing_key=server.enclave_signing_key,
@@ -125,13 +120,11 @@ async def test_several_inputs_keep_their_order(
     assert [output["data"][0][0] for output in ran.json["outputs"]] == [2, 3]
 
 
-async def test_a_deleted_model_is_gone(
-    at_server: Any, uploaded: str, image: Any, tmp_path: Path
-) -> None:
+async def test_a_deleted_model_is_gone(at_server: Any, image: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", image)
-    ran = await at_server("delete", uploaded)
+    ran = await at_server("delete", "digits")
     assert (ran.code, ran.out) == (0, "deleted digits\n")
-    ran = await at_server("predict", uploaded, tmp_path / "image.npy")
+    ran = await at_server("predict", "digits", tmp_path / "image.npy")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.count("\n") == 1
     assert "Model doesn't exist" in ran.err
