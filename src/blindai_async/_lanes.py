@@ -8,7 +8,7 @@ from blindai_async.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from blindai_async._batch import Kind, OutputFacts
     from blindai_async.options import Batching
@@ -78,6 +78,10 @@ class Watch:
     def discard(self, waiter: Waiter) -> None:
         """Let a caller go. The timer stays: it finds nobody, or the next one."""
         self._waiters.discard(waiter)
+
+    def discard_all(self, waiters: Iterable[Waiter]) -> None:
+        """Let the callers of a batch go."""
+        self._waiters.difference_update(waiters)
 
     def stop(self) -> None:
         """Watch no more."""
@@ -190,9 +194,12 @@ class Lane:
             taken.append(waiter)
             if self.alone or self.facts is None:
                 break
+        batch = Batch(taken)
         for waiter in taken:
-            self.withdraw(waiter)
-        return Batch(taken)
+            del self._waiting[waiter]
+            self._nbytes -= waiter.nbytes
+        self._rows -= batch.rows
+        return batch
 
     def forget(self) -> None:
         """Drop what was learned of the model."""

@@ -198,8 +198,7 @@ class Batcher:
         self._in_flight += 1
         self._vacate(len(batch.waiters))
         now = self._loop.time()
-        for waiter in batch.waiters:
-            self._recorder.queue_wait.add(now - waiter.queued_at)
+        self._recorder.queue_wait.add_all([now - waiter.queued_at for waiter in batch.waiters])
         self._launch(lane, batch).add_done_callback(self._arrive)
         return True
 
@@ -256,8 +255,8 @@ class Batcher:
         else:
             await self._one_by_one(lane, batch)
             return
+        self._watch.discard_all(batch.waiters)
         for waiter, part in zip(batch.waiters, parts, strict=True):
-            self._watch.discard(waiter)
             waiter.batch = None  # no cycle is left to the garbage collector
             if not waiter.future.done():
                 waiter.future.set_result(part)

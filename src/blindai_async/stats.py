@@ -73,7 +73,13 @@ class Durations:
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self._aside.append(seconds)
-        if len(self._aside) == _FOLD_AT:
+        if len(self._aside) >= _FOLD_AT:
+            self._fold()
+
+    def add_all(self, seconds: list[float]) -> None:
+        """Count several durations."""
+        self._aside += seconds
+        if len(self._aside) >= _FOLD_AT:
             self._fold()
 
     def _fold(self) -> None:
