@@ -201,6 +201,14 @@ class Lane:
         self._rows -= batch.rows
         return batch
 
+    def learn(self, facts: OutputFacts | None) -> None:
+        """Note a row of the outputs of one call; None where they do not have the call's rows.
+
+        A model whose rows come out differently from call to call can not be asked for several.
+        """
+        self.alone = self.alone or facts is None or facts != (self.facts or facts)
+        self.facts = facts
+
     def forget(self) -> None:
         """Drop what was learned of the model."""
         self.facts, self.alone = None, False

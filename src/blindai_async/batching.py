@@ -25,6 +25,7 @@ from blindai_async.errors import (
     TransportError,
     own_instance,
 )
+from blindai_async.tensors.codec import outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,7 @@ class Batcher:
         self._lanes: OrderedDict[Kind, Lane] = OrderedDict()
         self._ready: OrderedDict[Kind, Lane] = OrderedDict()  # those with callers waiting, in turn
         self._watch = Watch(self._loop)
+        self._arriving = 0  # callers who look whether they are the only one
         self._waiting = 0
         self._entrants: deque[asyncio.Future[None]] = deque()  # wait for the queue to have room
         self._in_flight = 0
@@ -78,6 +80,43 @@ class Batcher:
         self._pumping: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
         self._closed = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or is under way, and nobody has to wait for company."""
+        return not (self._in_flight or self._waiting or self._options.max_delay)
+
+    async def nobody_else_comes(self) -> bool:
+        """Let whoever calls at this same moment have a turn; tell whether that is nobody."""
+        self._arriving += 1
+        try:
+            await asyncio.sleep(0)
+            return self._arriving == 1 and self.idle
+        finally:
+            self._arriving -= 1
+
+    async def send_alone(
+        self, model_id: str, inputs: Sequence[InputTensor], timeout: float
+    ) -> PredictResponse:
+        """Send the rows of a caller who is the only one, in the caller's own task.
+
+        A place in the queue would cost it another task and further turns of the loop.
+
+        Raises:
+            BlindAIError: what sending raised.
+        """
+        tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
+        kind, rows = kind_of(model_id, inputs)
+        self._in_flight += 1
+        try:
+            if kind is None:
+                return await self._send(model_id, tensors, timeout)
+            self._recorder.queue_wait.add(0.0)
+            response = await self._request(model_id, tensors, rows, timeout)
+        finally:
+            self._arrive()
+        self._lane(model_id, kind).learn(output_facts(response, rows))
+        return response
 
     def enqueue(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
@@ -89,13 +128,16 @@ class Batcher:
             with the caller's own rows or an error of its own, and calls `leave` unless it got the
             rows. None where the call can be joined with no other, and the caller has to send it
             itself.
+
+        Raises:
+            ConnectionClosedError: the connection was closed while the call was on its way here.
         """
+        if self._closed:
+            raise _closed()
         kind, rows = kind_of(model_id, inputs)
         if kind is None or rows > self._options.max_batch_size:
             return None
-        lane = self._lanes.get(kind)
-        if lane is None:
-            lane = self._new_lane(model_id, kind)
+        lane = self._lane(model_id, kind)
         if lane.alone:
             return None
         waiter = Waiter(lane, self._loop, inputs, rows, timeout)
@@ -153,7 +195,10 @@ class Batcher:
                 room -= 1
         self._note_idle()
 
-    def _new_lane(self, model_id: str, kind: Kind) -> Lane:
+    def _lane(self, model_id: str, kind: Kind) -> Lane:
+        lane = self._lanes.get(kind)
+        if lane is not None:
+            return lane
         if len(self._lanes) >= _MAX_LANES:
             # The oldest that nobody waits in. What it learned is learned again when it is needed.
             idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
@@ -199,10 +244,10 @@ class Batcher:
         self._vacate(len(batch.waiters))
         now = self._loop.time()
         self._recorder.queue_wait.add_all([now - waiter.queued_at for waiter in batch.waiters])
-        self._launch(lane, batch).add_done_callback(self._arrive)
+        self._launch(lane, batch).add_done_callback(lambda _: self._arrive())
         return True
 
-    def _arrive(self, _: asyncio.Task[None]) -> None:
+    def _arrive(self) -> None:
         self._in_flight -= 1
         if self._ready:
             self._pump_soon()
@@ -231,13 +276,11 @@ class Batcher:
 
     async def _carry(self, lane: Lane, batch: Batch) -> None:
         """Send a batch and hand out its answer."""
-        self._recorder.rows += batch.rows
-        self._recorder.batch_sizes[batch.rows] += 1
         tensors = join([waiter.inputs for waiter in batch.waiters], batch.rows)
         timeout = batch.remaining(self._loop.time())
         several, expected = len(batch.waiters) > 1, lane.facts
         try:
-            response = await self._send(lane.model_id, tensors, timeout)
+            response = await self._request(lane.model_id, tensors, batch.rows, timeout)
         except TransportError as error:
             if not several or not _is_refusal(error):
                 raise
@@ -245,14 +288,13 @@ class Batcher:
                 lane.alone = True  # each of them is welcome alone: it was the batch
             return
         facts = output_facts(response, batch.rows)
-        if facts is None or facts != (expected or facts):
-            lane.alone = True
         if not several:
-            lane.facts = facts
+            lane.learn(facts)
             parts = iter((response,))
-        elif facts == expected:
+        elif facts is not None and facts == expected:
             parts = split(response, [waiter.rows for waiter in batch.waiters])
         else:
+            lane.alone = True
             await self._one_by_one(lane, batch)
             return
         self._watch.discard_all(batch.waiters)
@@ -260,6 +302,13 @@ class Batcher:
             waiter.batch = None  # no cycle is left to the garbage collector
             if not waiter.future.done():
                 waiter.future.set_result(part)
+
+    async def _request(
+        self, model_id: str, tensors: Sequence[OutgoingTensor], rows: int, timeout: float
+    ) -> PredictResponse:
+        self._recorder.rows += rows
+        self._recorder.batch_sizes[rows] += 1
+        return await self._send(model_id, tensors, timeout)
 
     async def _one_by_one(self, lane: Lane, batch: Batch) -> bool:
         """Send each caller's rows on their own; tells whether all of them were answered."""

@@ -217,8 +217,9 @@ class AsyncConnection(ConnectionLife):
                 inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
             else:
                 inputs = translate_tensors(tensors, dtype, shape)
-            place = None if batcher is None else batcher.enqueue(model_id, inputs, timeout)
-            if batcher is not None and place is not None:
+            if batcher is not None and batcher.idle and await batcher.nobody_else_comes():
+                response = await batcher.send_alone(model_id, inputs, timeout)
+            elif batcher is not None and (place := batcher.enqueue(model_id, inputs, timeout)):
                 try:
                     response = await place.future
                 except BaseException:

@@ -118,6 +118,34 @@ async def test_closing_fails_every_caller_with_the_closed_error(held, requests, 
     assert len({id(r) for r in results}) == 12
 
 
+@pytest.mark.parametrize("max_delay", [0.0, 0.01], ids=["alone", "queued"])
+async def test_closing_while_inputs_are_still_converted_fails_their_caller(connect, max_delay):
+    conn = await connect(batching=Batching(max_delay=max_delay))
+    numbers = [0.5] * 400_000  # converted in a thread
+    (call,) = await started(conn.predict("m", numbers, "float32", [1, len(numbers)], timeout=20))
+    await conn.close()
+    with pytest.raises(ConnectionClosedError):
+        await asyncio.wait_for(call, 5)
+
+
+@pytest.mark.parametrize("leaving", [0, 1], ids=["first", "second"])
+async def test_of_two_that_come_at_once_either_may_be_cancelled(
+    connect, requests, onnx_models, rows, leaving
+):
+    conn = await connect(batching=Batching())
+    await conn.upload_model(onnx_models.identity(), model_id="m")
+    for _ in range(2):
+        tasks = [asyncio.ensure_future(conn.predict("m", row)) for row in rows(2)]
+        await asyncio.sleep(0)  # both look whether they are the only one
+        tasks[leaving].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[leaving], asyncio.CancelledError)
+        assert results[1 - leaving].output[0].as_numpy().tobytes() == (
+            rows(2)[1 - leaving].tobytes()
+        )
+    assert requests.rows == [1, 1]
+
+
 async def test_closing_with_grace_lets_the_queue_finish(held, requests, rows):
     inputs = rows(5)
     tasks = await started(*(held.predict("m", row) for row in inputs))
