@@ -1,19 +1,19 @@
-"""Rows of several callers in one request: which belong together, how they are joined and split."""
+"""Rows of several callers in one request: which belong together, how they are joined."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from blindai_async.responses import PredictResponse
 from blindai_async.tensors.codec import OutgoingTensor, array_bytes, encode_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from blindai_async.responses import PredictResponse
     from blindai_async.tensors.dtypes import ModelDatumType
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Kind", "OutputFacts", "join", "kind_of", "output_facts", "split"]
+__all__ = ["Kind", "OutputFacts", "join", "kind_of", "output_facts"]
 
 # What the rows of one request have in common: the model, and of each input its rank, its dtype and
 # the shape of a row. Flat, since it is made and hashed for every call.
@@ -61,10 +61,3 @@ def output_facts(response: PredictResponse, rows: int) -> OutputFacts | None:
             return None
         facts.append((tensor.info.datum_type, tuple(dims[1:])))
     return tuple(facts)
-
-
-def split(response: PredictResponse, rows: Sequence[int]) -> Iterator[PredictResponse]:
-    """Give each call its own rows of a batch's outputs, as views."""
-    outputs = [tensor.split(rows) for tensor in response.output]
-    for own in zip(*outputs, strict=True) if outputs else [()] * len(rows):
-        yield PredictResponse.of_rows(response, list(own))

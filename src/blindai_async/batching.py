@@ -16,7 +16,7 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Protocol
 
-from blindai_async._batch import join, kind_of, output_facts, split
+from blindai_async._batch import join, kind_of, output_facts
 from blindai_async._lanes import Batch, Lane, Waiter, Watch
 from blindai_async.errors import (
     ConnectionClosedError,
@@ -143,8 +143,9 @@ class Batcher:
         waiter = Waiter(lane, self._loop, inputs, rows, timeout)
         self._watch.add(waiter)
         self._waiting += 1
+        if not lane:
+            self._ready[kind] = lane
         lane.add(waiter)
-        self._ready[kind] = lane
         self._pump_soon()
         return waiter
 
@@ -290,9 +291,9 @@ class Batcher:
         facts = output_facts(response, batch.rows)
         if not several:
             lane.learn(facts)
-            parts = iter((response,))
+            parts = [response]
         elif facts is not None and facts == expected:
-            parts = split(response, [waiter.rows for waiter in batch.waiters])
+            parts = response.split([waiter.rows for waiter in batch.waiters])
         else:
             lane.alone = True
             await self._one_by_one(lane, batch)

@@ -19,6 +19,7 @@ from blindai_async.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from datetime import datetime
 
 __all__ = ["DeleteModelResponse", "PredictResponse", "UploadModelResponse"]
@@ -258,21 +259,26 @@ class PredictResponse(SignedResponse):
             inference_time=payload.inference_time,
         )
 
-    @classmethod
-    def of_rows(cls, batch: PredictResponse, output: list[Tensor]) -> PredictResponse:
-        """Answer one caller with its own rows of the answer to several.
+    def split(self, rows: Sequence[int]) -> list[PredictResponse]:
+        """Cut the answer to several callers into each one's own rows, as views.
 
-        It holds no payload of its own: what was sent and answered is the whole batch.
+        The parts hold no payload: what was sent and answered is the whole.
+
+        Args:
+            rows: of each caller; together, those of each output.
         """
-        fields = {
-            "attestation": batch.attestation,
-            "output": output,
-            "model_id": batch.model_id,
-            "inference_time": batch.inference_time,
+        outputs = [tensor.split(rows) for tensor in self.output]
+        shared = {
+            "attestation": self.attestation,
+            "model_id": self.model_id,
+            "inference_time": self.inference_time,
         }
         # What the constructor does, at two thirds of its cost: this is done for every row.
-        own: PredictResponse = cls.__pydantic_validator__.validate_python(fields)
-        return own
+        make = type(self).__pydantic_validator__.validate_python
+        return [
+            make({**shared, "output": list(own)})
+            for own in (zip(*outputs, strict=True) if outputs else [()] * len(rows))
+        ]
 
 
 class DeleteModelResponse(BaseModel):
