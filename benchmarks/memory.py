@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.connecting import connect, large_file
-from benchmarks.measuring import Figure, interleaved, ratios
+from benchmarks.measuring import Figure, ratios
 from benchmarks.serving import server
 from blindai_async import Batching
 from blindai_async.errors import RequestRejectedError
@@ -80,18 +81,24 @@ async def _long_run(served: Served, rounds: int) -> list[Figure]:
     async with connect(served, batching=Batching()) as conn:
 
         async def scored(count: int) -> float:
-            before, start = resident(), time.perf_counter()
+            """The seconds that a run takes."""
+            start = time.perf_counter()
             async for _ in conn.predict_many("linear", _repeat(row, count)):
                 pass
-            if count > 10_000:
-                grown.append((resident() - before) / _MIB)
-            return count / (time.perf_counter() - start)
+            return time.perf_counter() - start
 
-        got = await interleaved(
-            {"100k": lambda: scored(100_000), "10k": lambda: scored(10_000)}, rounds
-        )
-    value, low, high = ratios(got["100k"], got["10k"])
-    rates = sorted(got["100k"])[rounds // 2], sorted(got["10k"])[rounds // 2]
+        long, short = [], []
+        await scored(10_000)
+        for _ in range(rounds):
+            # Ten short runs around a long one: the machine's phases are longer than one of them.
+            before = [await scored(10_000) for _ in range(5)]
+            resident_before = resident()
+            long.append(100_000 / await scored(100_000))
+            grown.append((resident() - resident_before) / _MIB)
+            after = [await scored(10_000) for _ in range(5)]
+            short.append(100_000 / sum(before + after))
+    value, low, high = ratios(long, short)
+    rates = statistics.median(long), statistics.median(short)
     return [
         Figure(
             "100,000 rows through predict_many",

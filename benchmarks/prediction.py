@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ async def run(rounds: int = 9) -> list[Figure]:
     ):
         return [
             *await _small(stub, plain, batching, rounds),
+            await _lone(plain, batching, rounds),
             *await _image(served, stub, plain, rounds),
         ]
 
@@ -60,14 +62,9 @@ async def _small(
             "plain 64": ours(plain, 64, 20),
             "raw 256": raw(256, 5),
             "batching 256": ours(batching, 256, 100),
-            "lone plain": ours(plain, 1, 300),
-            "lone batching": ours(batching, 1, 300),
         },
         rounds,
     )
-    latencies = {
-        name: [1e6 / rate for rate in got[f"lone {name}"]] for name in ("plain", "batching")
-    }
     return [
         at_least(
             "predict, 1x64 float32, 64 callers",
@@ -85,15 +82,31 @@ async def _small(
             25,
             "rows/s",
         ),
-        at_most(
-            "latency of a lone call, batching on",
-            "batching off",
-            latencies["batching"],
-            latencies["plain"],
-            1.05,
-            "us",
-        ),
     ]
+
+
+async def _lone(plain: AsyncConnection, batching: AsyncConnection, rounds: int) -> Figure:
+    """One call at a time, in turns: what batching adds is less than a machine's mood swings."""
+    row = np.random.default_rng(0).random((1, 64), dtype=np.float32)
+    medians: dict[AsyncConnection, list[float]] = {plain: [], batching: []}
+    for counted in range(rounds + 1):
+        latencies: dict[AsyncConnection, list[float]] = {plain: [], batching: []}
+        for number in range(200):
+            for conn in (plain, batching) if number % 2 else (batching, plain):
+                start = time.perf_counter()
+                await conn.predict("linear", row)
+                latencies[conn].append(1e6 * (time.perf_counter() - start))
+        if counted:
+            for conn, each in latencies.items():
+                medians[conn].append(statistics.median(each))
+    return at_most(
+        "latency of a lone call, batching on",
+        "batching off",
+        medians[batching],
+        medians[plain],
+        1.05,
+        "us",
+    )
 
 
 async def _image(
@@ -109,31 +122,33 @@ async def _image(
         return lambda: calls_per_second(lambda _: conn.predict("image", image), 4, 5)
 
     async with AsyncExitStack() as opened:
-        contestants = {"ours": ours(plain)}
+        contestants = {"default": ours(plain)}
         for size in _CHUNK_SIZES:
             conn = await opened.enter_async_context(connect(served, chunk_size=size))
             contestants[f"ours {size}"] = ours(conn)
             contestants[f"raw {size}"] = raw(size)
         got = await interleaved(contestants, rounds)
-    best = max(_CHUNK_SIZES, key=lambda size: statistics.median(got[f"raw {size}"]))
-    against_stub = at_least(
-        "predict, 480x480x3 float32, 4 callers",
-        f"raw stub, its best chunk size ({best >> 10} KiB)",
-        got["ours"],
-        got[f"raw {best}"],
-        0.90,
-        "calls/s",
-    )
     best = max(_CHUNK_SIZES, key=lambda size: statistics.median(got[f"ours {size}"]))
     against_itself = at_least(
         "the default chunk size, 2.8 MB images",
         f"the best one here ({best >> 10} KiB)",
-        got["ours"],
+        got["default"],
         got[f"ours {best}"],
         0.80,
         "calls/s",
     )
     each = ", ".join(
         f"{size >> 10}: {statistics.median(got[f'ours {size}']):.3g}" for size in _CHUNK_SIZES
+    )
+    # The stub's best size is known now. The runs that chose it would flatter it.
+    best = max(_CHUNK_SIZES, key=lambda size: statistics.median(got[f"raw {size}"]))
+    got = await interleaved({"ours": ours(plain), "raw": raw(best)}, 2 * rounds + 1)
+    against_stub = at_least(
+        "predict, 480x480x3 float32, 4 callers",
+        f"raw stub, its best chunk size ({best >> 10} KiB)",
+        got["ours"],
+        got["raw"],
+        0.90,
+        "calls/s",
     )
     return [against_stub, against_itself._replace(detail=f"calls/s by KiB: {each}")]
