@@ -106,16 +106,16 @@ class Batcher:
             BlindAIError: what sending raised.
         """
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-        kind, rows = kind_of(model_id, inputs)
+        lane, rows = self._lane_of(model_id, inputs)
         self._in_flight += 1
         try:
-            if kind is None:
+            if lane is None:
                 return await self._send(model_id, tensors, timeout)
             self._recorder.queue_wait.add(0.0)
             response = await self._request(model_id, tensors, rows, timeout)
         finally:
             self._arrive()
-        self._lane(model_id, kind).learn(output_facts(response, rows))
+        lane.learn(output_facts(response, rows))
         return response
 
     def enqueue(
@@ -134,17 +134,14 @@ class Batcher:
         """
         if self._closed:
             raise _closed()
-        kind, rows = kind_of(model_id, inputs)
-        if kind is None or rows > self._options.max_batch_size:
-            return None
-        lane = self._lane(model_id, kind)
-        if lane.alone:
+        lane, rows = self._lane_of(model_id, inputs)
+        if lane is None:
             return None
         waiter = Waiter(lane, self._loop, inputs, rows, timeout)
         self._watch.add(waiter)
         self._waiting += 1
         if not lane:
-            self._ready[kind] = lane
+            self._ready[lane.kind] = lane
         lane.add(waiter)
         self._pump_soon()
         return waiter
@@ -196,10 +193,17 @@ class Batcher:
                 room -= 1
         self._note_idle()
 
-    def _lane(self, model_id: str, kind: Kind) -> Lane:
+    def _lane_of(self, model_id: str, inputs: Sequence[InputTensor]) -> tuple[Lane | None, int]:
+        """The lane of a call, None where it can be joined with no other, and the call's rows."""
+        kind, rows = kind_of(model_id, inputs)
+        if kind is None or rows > self._options.max_batch_size:
+            return None, rows
         lane = self._lanes.get(kind)
-        if lane is not None:
-            return lane
+        if lane is None:  # one that is empty is false
+            lane = self._new_lane(model_id, kind)
+        return (None if lane.alone else lane), rows
+
+    def _new_lane(self, model_id: str, kind: Kind) -> Lane:
         if len(self._lanes) >= _MAX_LANES:
             # The oldest that nobody waits in. What it learned is learned again when it is needed.
             idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
@@ -295,7 +299,8 @@ class Batcher:
         elif facts is not None and facts == expected:
             parts = response.split([waiter.rows for waiter in batch.waiters])
         else:
-            lane.alone = True
+            # Nothing is expected of a model that was uploaded anew while the batch was on its way.
+            lane.alone = lane.alone or expected is not None
             await self._one_by_one(lane, batch)
             return
         self._watch.discard_all(batch.waiters)
