@@ -13,14 +13,14 @@ whose outputs do not fit, is served one by one from then on, and no caller notic
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from blindai_async._batch import join, kind_of, output_facts
 from blindai_async._lanes import Batch, Lane, Waiter, Watch
+from blindai_async._room import Room
 from blindai_async.errors import (
     ConnectionClosedError,
-    DeadlineExceededError,
     RequestRejectedError,
     TransportError,
     own_instance,
@@ -61,6 +61,9 @@ class Batcher:
         options: how large, how many, how long.
         send: sends one request.
         recorder: counts batches and waits.
+
+    Attributes:
+        room: of the queue. Who finds it full waits there, before its inputs are even converted.
     """
 
     def __init__(self, options: Batching, send: Predictor, recorder: Recorder) -> None:
@@ -72,8 +75,7 @@ class Batcher:
         self._ready: OrderedDict[Kind, Lane] = OrderedDict()  # those with callers waiting, in turn
         self._watch = Watch(self._loop)
         self._arriving = 0  # callers who look whether they are the only one
-        self._waiting = 0
-        self._entrants: deque[asyncio.Future[None]] = deque()  # wait for the queue to have room
+        self.room = Room(options.max_queue)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,7 +86,7 @@ class Batcher:
     @property
     def idle(self) -> bool:
         """Whether nothing waits or is under way, and nobody has to wait for company."""
-        return not (self._in_flight or self._waiting or self._options.max_delay)
+        return not (self._in_flight or self.room.taken or self._options.max_delay)
 
     async def nobody_else_comes(self) -> bool:
         """Let whoever calls at this same moment have a turn; tell whether that is nobody."""
@@ -139,7 +141,7 @@ class Batcher:
             return None
         waiter = Waiter(lane, self._loop, inputs, rows, timeout)
         self._watch.add(waiter)
-        self._waiting += 1
+        self.room.taken += 1
         if not lane:
             self._ready[lane.kind] = lane
         lane.add(waiter)
@@ -153,45 +155,8 @@ class Batcher:
         if batch is not None:
             batch.leave()
         elif waiter.lane.withdraw(waiter):
-            self._vacate(1)
-
-    @property
-    def full(self) -> bool:
-        """Whether further calls have to wait for room, before their inputs are even converted."""
-        return self._waiting >= self._options.max_queue or bool(self._entrants)
-
-    async def wait_for_room(self, timeout: float) -> None:
-        """Wait until the queue has room for one more call, behind those that wait already.
-
-        Raises:
-            DeadlineExceededError: there is none within `timeout` seconds.
-            ConnectionClosedError: the connection was closed.
-        """
-        gate: asyncio.Future[None] = self._loop.create_future()
-        self._entrants.append(gate)
-        try:
-            async with asyncio.timeout(timeout):
-                await gate
-        except TimeoutError:
-            raise DeadlineExceededError(
-                f"predict: no room in the queue within {timeout:g} s", code="DEADLINE_EXCEEDED"
-            ) from None
-        finally:
-            if gate in self._entrants:
-                self._entrants.remove(gate)
-            else:
-                # Let in, but perhaps not to stay. Once this caller has had its turn, look again.
-                self._loop.call_soon(self._vacate, 0)
-
-    def _vacate(self, places: int) -> None:
-        self._waiting -= places
-        room = self._options.max_queue - self._waiting
-        while self._entrants and room > 0:
-            gate = self._entrants.popleft()
-            if not gate.done():
-                gate.set_result(None)
-                room -= 1
-        self._note_idle()
+            self.room.vacate(1)
+            self._note_idle()
 
     def _lane_of(self, model_id: str, inputs: Sequence[InputTensor]) -> tuple[Lane | None, int]:
         """The lane of a call, None where it can be joined with no other, and the call's rows."""
@@ -246,7 +211,7 @@ class Batcher:
         if not batch.waiters:
             return False  # all of them were cancelled, and are about to withdraw
         self._in_flight += 1
-        self._vacate(len(batch.waiters))
+        self.room.vacate(len(batch.waiters))
         now = self._loop.time()
         self._recorder.queue_wait.add_all([now - waiter.queued_at for waiter in batch.waiters])
         self._launch(lane, batch).add_done_callback(lambda _: self._arrive())
@@ -259,7 +224,7 @@ class Batcher:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._waiting and not self._in_flight and not self._entrants:
+        if self.room.deserted and not self._in_flight:
             self._idle.set()
 
     def _launch(self, lane: Lane, batch: Batch) -> asyncio.Task[None]:
@@ -343,9 +308,7 @@ class Batcher:
             if handle is not None:
                 handle.cancel()
         self._watch.stop()
-        for gate in self._entrants:
-            if not gate.done():
-                gate.set_exception(_closed())
+        self.room.close()
         for lane in self._ready.values():
             for waiter in lane.waiting():
                 waiter.fail(_closed())

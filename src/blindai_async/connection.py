@@ -210,8 +210,8 @@ class AsyncConnection(ConnectionLife):
         timeout = _seconds(timeout, self._settings.timeouts.call)
         batcher = self._batcher if batch and not sign else None
         try:
-            if batcher is not None and batcher.full:
-                await batcher.wait_for_room(timeout)
+            if batcher is not None and batcher.room.full:
+                await batcher.room.wait(timeout)
                 timeout -= time.perf_counter() - started
             if conversion_is_costly(tensors):
                 inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
