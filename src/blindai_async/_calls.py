@@ -24,6 +24,9 @@ __all__ = ["Calls"]
 
 log = logging.getLogger("blindai_async")
 
+# Of gRPC and ours, in seconds: with more time left, it was the peer that had no more.
+_CLOCKS_DIFFER = 0.1
+
 _T = TypeVar("_T")
 
 
@@ -105,7 +108,8 @@ class Calls:
     ) -> None:
         """Return when the call is to be made again; raise where it is not."""
         self._keeper.raise_if_ended(error)
-        if isinstance(error, DeadlineExceededError) and deadline.obstacle:
+        timed_out = isinstance(error, DeadlineExceededError) and deadline.left() < _CLOCKS_DIFFER
+        if timed_out and deadline.obstacle:
             raise deadline.exceeded() from error
         if not was_interrupted(error):
             raise self._explained(error)

@@ -12,6 +12,7 @@ import pytest
 from fault_proxy import TO_CLIENT, TO_SERVER
 from machine import SECRET_INPUT
 from relay import Relay
+from spoiling import with_last_bit_flipped
 from waiting import until
 
 from blindai_async import Batching, RetryPolicy, Timeouts
@@ -123,6 +124,16 @@ async def test_a_deadline_that_ends_a_later_attempt_tells_why_the_first_one_fail
     await until(lambda: network.accepted == 2)
     network.faults.blackhole = True
     with pytest.raises(DeadlineExceededError, match=r"within 1 s.*attempt before.*UNAVAILABLE"):
+        await call
+
+
+async def test_a_deadline_of_the_peers_is_told_in_its_own_words(refused_by):
+    patient = RetryPolicy(attempts=1000, base_delay=0.02, max_delay=0.02, budget=1000)
+    connection, relay = await refused_by("UNAVAILABLE", "later", retry=patient)
+    call = asyncio.ensure_future(connection.predict("echo", SECRET_INPUT, timeout=20))
+    await until(lambda: relay.requests)
+    relay.abort_with = (grpc.StatusCode.DEADLINE_EXCEEDED, "the model took too long")
+    with pytest.raises(DeadlineExceededError, match="the model took too long"):
         await call
 
 
@@ -288,7 +299,7 @@ async def test_each_caller_of_a_broken_batch_gets_an_error_of_its_own(machine, n
 async def test_verification_failures_are_not_sent_again(machine, opened):
     async with Relay(machine.attested_port, machine.steal()[1], machine.steal()) as relay:
         connection = await opened(machine.connection(attested_port=relay.port, retry=EAGER))
-        relay.tamper = lambda path, _request, reply: reply[:-1] + bytes([reply[-1] ^ 1])
+        relay.tamper = lambda path, _request, reply: with_last_bit_flipped(reply)
         with pytest.raises(BlindAIError) as caught:
             await connection.predict("echo", SECRET_INPUT, sign=True)
         assert not isinstance(caught.value, RequestRejectedError)
