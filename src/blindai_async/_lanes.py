@@ -194,12 +194,9 @@ class Lane:
             taken.append(waiter)
             if self.alone or self.facts is None:
                 break
-        batch = Batch(taken)
         for waiter in taken:
-            del self._waiting[waiter]
-            self._nbytes -= waiter.nbytes
-        self._rows -= batch.rows
-        return batch
+            self.withdraw(waiter)
+        return Batch(taken)
 
     def learn(self, facts: OutputFacts | None) -> None:
         """Note a row of the outputs of one call; None where they do not have the call's rows.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
-from blindai_async.errors import ConnectionClosedError, DeadlineExceededError
+from blindai_async.errors import DeadlineExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Room"]
 
@@ -43,7 +47,7 @@ class Room:
 
         Raises:
             DeadlineExceededError: there is none within `timeout` seconds.
-            ConnectionClosedError: the connection was closed.
+            Exception: the one that `close` was given.
         """
         gate: asyncio.Future[None] = self._loop.create_future()
         self._gates.append(gate)
@@ -71,10 +75,8 @@ class Room:
                 gate.set_result(None)
                 free -= 1
 
-    def close(self) -> None:
-        """Turn away whoever waits at the gate."""
+    def close(self, error: Callable[[], Exception]) -> None:
+        """Turn away whoever waits at the gate, each with an error of its own."""
         for gate in self._gates:
             if not gate.done():
-                gate.set_exception(
-                    ConnectionClosedError("the connection was closed during the call")
-                )
+                gate.set_exception(error())

@@ -308,7 +308,7 @@ class Batcher:
             if handle is not None:
                 handle.cancel()
         self._watch.stop()
-        self.room.close()
+        self.room.close(_closed)
         for lane in self._ready.values():
             for waiter in lane.waiting():
                 waiter.fail(_closed())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Spoil", "spoilt_bytes", "spoilt_text"]
+__all__ = ["Spoil", "spoilt_bytes", "spoilt_text", "with_last_bit_flipped"]
 
 Content = TypeVar("Content", bytes, str)
 
@@ -39,6 +39,11 @@ class Spoil:
         if isinstance(content, bytes):
             return _apply(content, self.edits)
         return _apply(content.encode(), self.edits).decode("utf-8", "replace")
+
+
+def with_last_bit_flipped(content: bytes) -> bytes:
+    """The least that spoils a signature; a byte put there might be the one that was there."""
+    return content[:-1] + bytes([content[-1] ^ 1])
 
 
 def spoilt_bytes() -> st.SearchStrategy[Spoil]:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from waiting import until
 
 from blindai_async.errors import ConnectionClosedError
 
@@ -42,12 +43,6 @@ def stalled(scripted):
 
     scripted.answers[RUN_MODEL] = scripted.answers[SEND_MODEL] = stall
     return noted
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what the server notes sets no event
-            await asyncio.sleep(0.005)
 
 
 async def test_closing_twice_is_closing_once(connect, scripted):

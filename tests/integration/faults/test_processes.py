@@ -56,6 +56,13 @@ def complaints(stderr):
     return [line for line in lines if not any(words in line for words in expected)]
 
 
+def warned_and_no_more(done, said):
+    assert done.stdout == said
+    assert done.stderr.count("was never closed") == 1
+    assert complaints(done.stderr) == []
+    assert done.returncode == 0
+
+
 def test_a_loop_that_ends_with_an_open_connection_warns_and_no_more(model_file, tmp_path):
     done = run_script(
         model_file,
@@ -75,10 +82,7 @@ def test_a_loop_that_ends_with_an_open_connection_warns_and_no_more(model_file, 
         print("done")
         """,
     )
-    assert done.stdout == "done\n"
-    assert done.stderr.count("was never closed") == 1
-    assert complaints(done.stderr) == []
-    assert done.returncode == 0
+    warned_and_no_more(done, "done\n")
 
 
 def test_a_connection_that_is_collected_warns_and_no_more(model_file, tmp_path):
@@ -99,10 +103,7 @@ def test_a_connection_that_is_collected_warns_and_no_more(model_file, tmp_path):
         asyncio.run(main())
         """,
     )
-    assert done.stdout == "alive\n"
-    assert done.stderr.count("was never closed") == 1
-    assert complaints(done.stderr) == []
-    assert done.returncode == 0
+    warned_and_no_more(done, "alive\n")
 
 
 FORK = """

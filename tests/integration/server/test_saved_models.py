@@ -8,6 +8,7 @@ import stat
 
 import numpy as np
 import pytest
+from spoiling import with_last_bit_flipped
 
 X = np.arange(3, dtype="int32")
 
@@ -87,8 +88,7 @@ async def test_a_damaged_file_is_reported_and_skipped(restart, onnx_models, tmp_
         model = onnx_models.identity("int32", (3,))
         await client.upload(model, model_id=model_id, save_model=True)
     first, second, _ = sorted((tmp_path / "models").iterdir())
-    sealed = first.read_bytes()
-    first.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    first.write_bytes(with_last_bit_flipped(first.read_bytes()))
     second.write_bytes(b"")
     with caplog.at_level(logging.WARNING):
         client = await restart()

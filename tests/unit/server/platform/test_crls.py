@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from spoiling import with_last_bit_flipped
 
 from blindai_async.server.platform import CrlEncoding, new_key
 
@@ -55,10 +56,6 @@ def test_a_list_can_revoke_expire_and_come_from_somebody_else(platform, now, nam
     assert [entry.serial_number for entry in issued] == [7, 8]
     assert "Intel SGX Nobody" in issued.issuer.rfc4514_string()
     assert issued.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
-
-
-def with_last_bit_flipped(der):
-    return der[:-1] + bytes([der[-1] ^ 1])
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from spoiling import with_last_bit_flipped
 
 from blindai_async.server.platform import (
     CA_USAGE,
@@ -132,7 +133,7 @@ def certificates_gone_wrong():
     for name in chained:
         yield f"pki.{name}.signing_key", FORGER, "InvalidSignature"
         yield f"pki.{name}.issuer", "Intel SGX Nobody", "UnknownIssuer"
-        yield f"pki.{name}.after_signing", flip_last_bit, "InvalidSignature"
+        yield f"pki.{name}.after_signing", with_last_bit_flipped, "InvalidSignature"
         yield f"pki.{name}.hash_name", "sha384", "UnsupportedSignatureAlgorithm"
         yield f"pki.{name}.extra_extensions", (("1.2.3", True, b"\x05\x00"),), "UnsupportedCritical"
     yield "pki.intermediate.ca", False, "EndEntityUsedAsCa"
@@ -156,7 +157,7 @@ def collateral_gone_wrong():
     for name in ("root", "pck"):
         yield f"crls.{name}.signing_key", FORGER, "InvalidCrlSignature"
         yield f"crls.{name}.issuer", "Intel SGX Nobody", "UnknownRevocationStatus"
-        yield f"crls.{name}.after_signing", flip_last_bit, "InvalidCrlSignature"
+        yield f"crls.{name}.after_signing", with_last_bit_flipped, "InvalidCrlSignature"
     for name in ("tcb_info", "qe_identity"):
         yield f"{name}.signing_key", FORGER, f"Signature is invalid for {name}"
         tampering = replacing('DataNumber":12', 'DataNumber":13')
@@ -192,10 +193,6 @@ def quotes_gone_wrong():
     yield "quote.certification_type", 6, "Unsupported DCAP PCK cert format"
     yield "quote.certification_data", b"", "too short"
     yield "enclave.attributes_flags", 0x7, "Debug mode is enabled"
-
-
-def flip_last_bit(der):
-    return der[:-1] + bytes([der[-1] ^ 1])
 
 
 @pytest.mark.parametrize(
