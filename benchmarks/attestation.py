@@ -31,7 +31,7 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.errors import UntrustedRootWarning
-from blindai_async.server.platform import EmulatedPlatform, Evidence
+from blindai_async.server.tee.emulated import EmulatedPlatform, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ import time
 import numpy as np
 
 from benchmarks.measuring import Figure, at_most, interleaved
-from blindai_async.reply import read_run_model_payload
+from blindai_async._wire.protobuf import varint
+from blindai_async._wire.run_model import read_run_model_payload
+from blindai_async._wire.tensor_data import outgoing, request_frames
 from blindai_async.tensors import translate_tensors
-from blindai_async.tensors.codec import outgoing, request_frames
-from blindai_async.tensors.protobuf import varint
 
 _SIZE = 100_000_000
 

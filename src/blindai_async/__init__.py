@@ -11,17 +11,17 @@
 from typing import TYPE_CHECKING, Any
 
 from blindai_async import errors
+from blindai_async._telemetry.stats import ConnectionStats
 from blindai_async._version import __version__
 from blindai_async.attestation import AttestationCache, Policy, TrustRoot
 from blindai_async.options import Batching, RetryPolicy, Timeouts
-from blindai_async.proofs import SignedResponse
-from blindai_async.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
+from blindai_async.proofs.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
+from blindai_async.proofs.signed_response import SignedResponse
 from blindai_async.specs import ModelSpec, TensorSpec
-from blindai_async.stats import ConnectionStats
 from blindai_async.tensors import ModelDatumType, Tensor, TensorInfo
 
 if TYPE_CHECKING:
-    from blindai_async.connection import AsyncConnection, connect
+    from blindai_async._client.connection import AsyncConnection, connect
 
 __all__ = [
     "AsyncConnection",
@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
     # Whoever judges a kept proof needs neither gRPC nor a connection: both are imported by the
     # first who names one of these.
     if name in {"AsyncConnection", "connect"}:
-        from blindai_async import connection  # noqa: PLC0415
+        from blindai_async._client import connection  # noqa: PLC0415
 
         return getattr(connection, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ class Timeouts(BaseModel):
 
 
 class Batching(BaseModel):
-    """How concurrent predictions are joined into one request; see `blindai_async.batching`.
+    """How concurrent predictions are joined into one request; see `AsyncConnection`.
 
     A call on an idle connection is sent at once. While `max_in_flight` batches are out, further
     calls gather for the next.

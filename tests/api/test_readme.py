@@ -83,7 +83,7 @@ async def test_the_emulated_platform_is_attested(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from blindai_async.cli.embedded import kept_platform, write_client_files
+    from blindai_async.cli.local_server import kept_platform, write_client_files
 
     files = tmp_path / "emulated"
     platform = kept_platform(files)

@@ -21,7 +21,7 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.errors import QuoteValidationError, UntrustedRootWarning
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from blindai_async.errors import (
     QuoteValidationError,
     TcbStatusError,
 )
-from blindai_async.server.platform import (
+from blindai_async.server.tee.emulated import (
     CA_USAGE,
     LEAF_USAGE,
     CrlEncoding,

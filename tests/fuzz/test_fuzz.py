@@ -38,7 +38,7 @@ from blindai_async.errors import (
     SignatureError,
 )
 from blindai_async.server.identity import make_enclave_identity
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 SECONDS = float(os.environ.get("BLINDAI_ASYNC_FUZZ_SECONDS", "0.4"))  # for each target
 EXAMPLES_A_ROUND = 50

@@ -25,7 +25,7 @@ from machine import connection_to, trusting
 
 from blindai_async import AttestationCache, Batching, Policy, Timeouts
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError, TransportError
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 pytestmark = pytest.mark.slow
 

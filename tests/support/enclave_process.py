@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blindai_async.server.platform import EmulatedPlatform
+    from blindai_async.server.tee.emulated import EmulatedPlatform
 
 __all__ = ["EnclaveProcess"]
 
@@ -94,7 +94,7 @@ class EnclaveProcess:
 
 async def _serve(directory: Path) -> None:
     from blindai_async.server import BlindAIServer
-    from blindai_async.server.platform import EmulatedPlatform
+    from blindai_async.server.tee.emulated import EmulatedPlatform
 
     platform = EmulatedPlatform.load(directory / "platform")
     attested, untrusted = map(int, (await asyncio.to_thread(sys.stdin.readline)).split())

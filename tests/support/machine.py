@@ -12,7 +12,7 @@ import blindai_async
 from blindai_async.attestation import Policy, TrustRoot
 from blindai_async.errors import SecurityWarning
 from blindai_async.server import BlindAIServer
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blindai_async.attestation.acceptance import verify_claims
+from blindai_async.attestation.appraisal import verify_claims
 from blindai_async.attestation.cache import SHARED_CACHE, AttestationCache, CacheStats
 from blindai_async.attestation.claims import DcapClaims, Outcome, StepReport
+from blindai_async.attestation.dcap.tcb import TcbStatus
 from blindai_async.attestation.enclave_certificate import enclave_signing_key
 from blindai_async.attestation.evidence import SgxCollateral, SgxEvidence
 from blindai_async.attestation.policy import BUILT_IN_POLICY, Policy
-from blindai_async.attestation.tcb import TcbStatus
-from blindai_async.attestation.trust_root import INTEL_SGX_ROOT, TrustRoot
+from blindai_async.attestation.x509.trust_root import INTEL_SGX_ROOT, TrustRoot
 
 if TYPE_CHECKING:
-    from blindai_async.attestation.verify import verify_dcap_attestation
+    from blindai_async.attestation.dcap.steps import verify_dcap_attestation
 
 __all__ = [
     "BUILT_IN_POLICY",
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
     # The steps themselves, and with them X.509, are read at the first verification: they are a
     # fifth of what importing the client takes, and a handshake verifies in a worker thread.
     if name == "verify_dcap_attestation":
-        from blindai_async.attestation.verify import verify_dcap_attestation  # noqa: PLC0415
+        from blindai_async.attestation.dcap.steps import verify_dcap_attestation  # noqa: PLC0415
 
         return verify_dcap_attestation
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

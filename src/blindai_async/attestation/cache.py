@@ -10,15 +10,15 @@ import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from blindai_async.attestation.lru import LeastRecentlyUsed
-from blindai_async.attestation.trust_root import INTEL_SGX_ROOT, TrustRoot
-from blindai_async.attestation.validity import utc
+from blindai_async.attestation.x509.trust_root import INTEL_SGX_ROOT, TrustRoot
+from blindai_async.attestation.x509.validity import utc
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from blindai_async.attestation.claims import DcapClaims
+    from blindai_async.attestation.dcap.report_builder import Progress, VerifiedCollateral
     from blindai_async.attestation.evidence import SgxCollateral
-    from blindai_async.attestation.progress import Progress, VerifiedCollateral
 
 __all__ = ["SHARED_CACHE", "AttestationCache", "CacheStats"]
 
@@ -76,10 +76,10 @@ class AttestationCache:
 
         Evidence that fails is verified anew each time and raises what the pure function raises.
         """
-        from blindai_async.attestation.collateral_steps import (  # noqa: PLC0415 - see the package
+        from blindai_async.attestation.dcap.collateral_steps import (  # noqa: PLC0415 - see the package
             verify_collateral,
         )
-        from blindai_async.attestation.verify import verify_with  # noqa: PLC0415 - see the package
+        from blindai_async.attestation.dcap.steps import verify_with  # noqa: PLC0415 - see the package
 
         moment = utc(at)
         collateral_digest = _collateral_digest(collateral, trust_root)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from blindai_async.attestation.tcb import TcbStatus
+from blindai_async.attestation.dcap.tcb import TcbStatus
 
 __all__ = ["STEPS", "DcapClaims", "Outcome", "StepReport"]
 

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from blindai_async.attestation.tcb import TcbStatus
+from blindai_async.attestation.dcap.tcb import TcbStatus
 from blindai_async.errors import PolicyFormatError
 
 if TYPE_CHECKING:

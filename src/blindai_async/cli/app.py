@@ -6,14 +6,14 @@ import typer
 
 from blindai_async._version import __version__
 from blindai_async.cli import console
-from blindai_async.cli.attest import attest
-from blindai_async.cli.delete import delete
-from blindai_async.cli.demo import demo
-from blindai_async.cli.policy import policy
-from blindai_async.cli.predict import predict
-from blindai_async.cli.serve import serve
-from blindai_async.cli.upload import upload
-from blindai_async.cli.verify import verify
+from blindai_async.cli.commands.attest import attest
+from blindai_async.cli.commands.delete import delete
+from blindai_async.cli.commands.demo import demo
+from blindai_async.cli.commands.policy import policy
+from blindai_async.cli.commands.predict import predict
+from blindai_async.cli.commands.serve import serve
+from blindai_async.cli.commands.upload import upload
+from blindai_async.cli.commands.verify import verify
 
 __all__ = ["app", "run"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blindai_async.cli.operation import OperationError
+from blindai_async.cli.run_command import OperationError
 from blindai_async.errors import TensorError
 from blindai_async.tensors import (
     Tensor,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, StepReport
-from blindai_async.cli.operation import describe
+from blindai_async.cli.run_command import describe
 from blindai_async.errors import AttestationError, BlindAIError
 
 __all__ = ["AttestationReport"]

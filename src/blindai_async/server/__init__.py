@@ -5,7 +5,7 @@
     async with BlindAIServer(attested_port=0, untrusted_port=0) as server:
         ...  # connect to 127.0.0.1, server.attested_port and server.untrusted_port
 
-The server is loaded at its first use: `blindai_async.server.platform` needs no ONNX Runtime.
+The server is loaded at its first use: `blindai_async.server.tee.emulated` needs no ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from blindai_async.server.quoting import QuotingPlatform
+from blindai_async.server.tee.platform import QuotingPlatform
 
 if TYPE_CHECKING:
     from blindai_async.server.app import BlindAIServer
-    from blindai_async.server.serving import run_until_signalled, serve
+    from blindai_async.server.process import run_until_signalled, serve
 
 __all__ = ["BlindAIServer", "QuotingPlatform", "run_until_signalled", "serve"]
 
 
-_HOMES = {"BlindAIServer": "app", "run_until_signalled": "serving", "serve": "serving"}
+_MODULES = {"BlindAIServer": "app", "run_until_signalled": "process", "serve": "process"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

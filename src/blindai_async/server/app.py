@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from blindai_async.server.run import ServerRun
+from blindai_async.server.lifecycle import ServerRun
 from blindai_async.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from blindai_async.server.quoting import QuotingPlatform
+    from blindai_async.server.tee.platform import QuotingPlatform
 
 __all__ = ["BlindAIServer"]
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from blindai_async.server.files import check_private, write_private, write_public
+from blindai_async.server.storage.private_files import check_private, write_private, write_public
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from blindai_async.attestation import Policy, SgxEvidence
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ import pytest
 from fault_proxy import FaultProxy
 from machine import Machine
 
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -15,7 +15,7 @@ from machine import SECRET_INPUT
 from relay import Relay
 
 from blindai_async import RetryPolicy
-from blindai_async._keeper import _RECOVERY_TIME
+from blindai_async._client.session_manager import _RECOVERY_TIME
 from blindai_async._transport.channels import ChannelLimits
 from blindai_async.errors import TransportError
 
@@ -58,7 +58,9 @@ def test_the_real_intervals_notice_a_dead_peer_within_half_a_minute():
 
 @pytest.mark.parametrize("silence", [0.0, 3.0], ids=["at once", "after long silence"])
 async def test_a_dead_peer_is_noticed(machine, silent_relay, proxied, opened, silence, monkeypatch):
-    monkeypatch.setattr("blindai_async._keeper._RECOVERY_TIME", _RECOVERY_TIME * SCALE)
+    monkeypatch.setattr(
+        "blindai_async._client.session_manager._RECOVERY_TIME", _RECOVERY_TIME * SCALE
+    )
     network = await proxied(silent_relay.port)
     untrusted = await proxied(machine.untrusted_port)
     connection = with_limits(

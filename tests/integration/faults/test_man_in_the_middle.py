@@ -22,7 +22,7 @@ from blindai_async.errors import (
     TransportError,
 )
 from blindai_async.server.identity import make_enclave_identity
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 EVIDENCE = "/untrusted.Attestation/GetSgxQuoteWithCollateral"
 RUN_MODEL = "/securedexchange.Exchange/RunModel"

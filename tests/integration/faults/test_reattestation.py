@@ -19,7 +19,7 @@ from blindai_async.errors import (
     RequestRejectedError,
     TransportError,
 )
-from blindai_async.server.platform import EmulatedPlatform, Lifetimes
+from blindai_async.server.tee.emulated import EmulatedPlatform, Lifetimes
 
 PATIENT = RetryPolicy(attempts=30, base_delay=0.05, max_delay=0.2)
 CALLERS = 40

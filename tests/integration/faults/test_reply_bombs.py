@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from blindai_async import PredictResponse, UploadModelResponse
+from blindai_async._wire.protobuf import varint
 from blindai_async.errors import ProofFormatError
-from blindai_async.tensors.protobuf import varint
 
 
 def field(number, content):

@@ -19,7 +19,7 @@ from waiting import until
 
 from blindai_async import Batching, Policy
 from blindai_async.errors import AttestationError, BlindAIError, SignatureError
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 pytestmark = pytest.mark.slow
 

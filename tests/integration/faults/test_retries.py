@@ -16,7 +16,7 @@ from spoiling import with_last_bit_flipped
 from waiting import until
 
 from blindai_async import Batching, RetryPolicy, Timeouts
-from blindai_async._transport.streams import send
+from blindai_async._transport.streaming import send
 from blindai_async.errors import (
     BlindAIError,
     DeadlineExceededError,

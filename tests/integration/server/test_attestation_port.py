@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from blindai_async._pb import securedexchange_pb2 as pb
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 
 class FixedEvidence:

@@ -15,7 +15,7 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.errors import UntrustedRootWarning
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 

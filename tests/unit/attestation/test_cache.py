@@ -21,13 +21,13 @@ from blindai_async.attestation import (
     TrustRoot,
     verify_dcap_attestation,
 )
-from blindai_async.attestation import collateral_steps as steps
+from blindai_async.attestation.dcap import collateral_steps as steps
 from blindai_async.errors import EnclaveHeldDataError, NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blindai_async.server.platform import EmulatedPlatform
+    from blindai_async.server.tee.emulated import EmulatedPlatform
 
 TICK = timedelta(microseconds=1)
 

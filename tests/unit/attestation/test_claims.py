@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from blindai_async.attestation import DcapClaims, TcbStatus, verify_dcap_attestation
 from blindai_async.attestation.claims import STEPS
-from blindai_async.attestation.progress import Progress
-from blindai_async.attestation.quote import parse_quote
+from blindai_async.attestation.dcap.quote import parse_quote
+from blindai_async.attestation.dcap.report_builder import Progress
 from blindai_async.errors import EnclaveHeldDataError, NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blindai_async.attestation import enclave_signing_key
 from blindai_async.errors import AttestationError
-from blindai_async.server.platform import der as writer
+from blindai_async.server.tee.emulated import der as writer
 
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rcgen self signed cert")])
 KEY_OID, RSA_OID = "1.3.6.1.3.2", "1.3.6.1.3.1"

@@ -17,7 +17,7 @@ from blindai_async.errors import PolicyFormatError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blindai_async.server.platform import EmulatedPlatform
+    from blindai_async.server.tee.emulated import EmulatedPlatform
 
 DOCUMENTED = """
 mr_enclave = "7d2addfab123c68cccdd9a1b1c5119de0f1bfb8a9b094ba88bc9091440e5a0cf"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from blindai_async import ModelDatumType, Tensor, TensorInfo
 from blindai_async.cli.arrays import read_inputs, tensor_as_json, write_outputs
-from blindai_async.cli.operation import OperationError
+from blindai_async.cli.run_command import OperationError
 
 
 def tensor(array: np.ndarray[Any, Any], name: str = "") -> Tensor:

@@ -17,9 +17,9 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.cli.attestation_report import AttestationReport
-from blindai_async.cli.report_page import report_page
+from blindai_async.cli.report_html import report_page
 from blindai_async.errors import IdentityError, QuoteValidationError
-from blindai_async.server.platform import EmulatedPlatform
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Callable

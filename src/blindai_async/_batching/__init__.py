@@ -1,0 +1,1 @@
+"""Concurrent predictions joined into one request, and the answer split again."""

@@ -1,0 +1,163 @@
+"""The handshake: version -> evidence -> verify -> pin.
+
+Nothing reaches the attested port before the evidence has been verified and the policy has accepted
+it; then only the proven certificate is its root.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from blindai_async._transport.attested_port import AttestedPort
+from blindai_async._transport.channels import (
+    MAX_UNTRUSTED_REPLY,
+    ChannelLimits,
+    open_channel,
+    wait_until_ready,
+)
+from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
+from blindai_async._transport.rpc_errors import printable
+from blindai_async._transport.untrusted_port import UntrustedPort
+from blindai_async._wire.evidence import evidence_from_message, verify_evidence
+from blindai_async.attestation import enclave_signing_key
+from blindai_async.errors import VersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpc.aio import ClientInterceptor
+    from pydantic import SecretStr
+
+    from blindai_async._transport.address import ServerAddress
+    from blindai_async._transport.deadline import Deadline
+    from blindai_async.attestation import (
+        AttestationCache,
+        DcapClaims,
+        Policy,
+        SgxEvidence,
+        TrustRoot,
+    )
+
+__all__ = ["Enclave", "HandshakePlan", "meet_enclave", "open_attested_port"]
+
+_SUPPORTED_VERSION = re.compile(r"0\.5\.[0-9A-Za-z][0-9A-Za-z.+-]{0,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakePlan:
+    """What the caller demands of the peer, and how to reach it.
+
+    Attributes:
+        address: where the server is.
+        policy: what the enclave has to be; None in simulation mode, and only there.
+        trust_root: where its evidence has to lead.
+        cache: remembers verdicts.
+        host_certificate: the untrusted port's root, PEM; None takes what the port presents.
+        limits: of the attested channel.
+        jwt: the token to show with every call.
+        interceptors: the caller's, for both channels.
+    """
+
+    address: ServerAddress
+    policy: Policy | None
+    trust_root: TrustRoot
+    cache: AttestationCache
+    host_certificate: bytes | None
+    limits: ChannelLimits
+    jwt: SecretStr | None = None
+    interceptors: Sequence[ClientInterceptor] = field(default=())
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with every call."""
+        return () if self.jwt is None else (("accesstoken", self.jwt.get_secret_value()),)
+
+
+@dataclass(frozen=True, slots=True)
+class Enclave:
+    """The peer behind the attested port, as far as it is known.
+
+    Attributes:
+        server_version: what the host says it runs.
+        certificate: the enclave's TLS certificate, DER: proven, or in simulation mode only told.
+        signing_key: what it signs responses with, 32 raw bytes.
+        evidence: what proved it; None in simulation mode.
+        claims: what was proven; None in simulation mode.
+    """
+
+    server_version: str
+    certificate: bytes
+    signing_key: bytes
+    evidence: SgxEvidence | None = None
+    claims: DcapClaims | None = None
+
+
+async def meet_enclave(plan: HandshakePlan, deadline: Deadline) -> Enclave:
+    """Ask on the untrusted port who the enclave is, and believe only what is proven.
+
+    Raises:
+        VersionError: the server is not a 0.5.x.
+        HardwareModeUnsupportedError: it has no evidence, and was not allowed to have none.
+        AttestationError: its evidence does not hold, or the policy refuses it.
+        TransportError: no proper answer came.
+    """
+    host_certificate = plan.host_certificate
+    if host_certificate is None:
+        host_certificate = await fetch_host_certificate(plan.address, deadline)
+    async with open_channel(
+        plan.address.untrusted,
+        root_pem=host_certificate,
+        server_name=plan.address.server_name,
+        limits=ChannelLimits(max_reply_bytes=MAX_UNTRUSTED_REPLY),
+        interceptors=plan.interceptors,
+    ) as channel:
+        port = UntrustedPort(channel, plan.metadata, deadline)
+        version = _supported(await port.server_version())
+        if plan.policy is None:
+            certificate = await port.certificate()
+            return Enclave(version, certificate, enclave_signing_key(certificate))
+        evidence = evidence_from_message(await port.evidence())
+    return await to_thread.run_sync(_proven, plan, plan.policy, version, evidence)
+
+
+def _supported(version: str) -> str:
+    if not _SUPPORTED_VERSION.fullmatch(version):
+        shown = printable(version, 50)
+        raise VersionError(
+            f"the server's version is {shown!r}; this client speaks to 0.5.x", server_version=shown
+        )
+    return version
+
+
+def _proven(plan: HandshakePlan, policy: Policy, version: str, evidence: SgxEvidence) -> Enclave:
+    claims = verify_evidence(evidence, policy, trust_root=plan.trust_root, verify=plan.cache.verify)
+    # From here on only what the quote vouches for: the claims' own copy, not the reply's.
+    certificate = claims.enclave_held_data
+    return Enclave(version, certificate, enclave_signing_key(certificate), evidence, claims)
+
+
+async def open_attested_port(
+    plan: HandshakePlan, enclave: Enclave, deadline: Deadline
+) -> AttestedPort:
+    """Connect to the attested port, with the enclave's certificate as the only root.
+
+    Raises:
+        TransportError: nobody answers there, or somebody with another certificate.
+    """
+    channel = open_channel(
+        plan.address.attested,
+        root_pem=pem_from_der(enclave.certificate),
+        server_name=plan.address.server_name,
+        limits=plan.limits,
+        interceptors=plan.interceptors,
+    )
+    try:
+        await wait_until_ready(channel, plan.address.attested, deadline)
+    except BaseException:
+        await channel.close()
+        raise
+    return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)

@@ -1,0 +1,136 @@
+"""The reply to RunModel, read in place: its outputs are views of the bytes that arrived.
+
+`RunModelReply { bytes payload = 1; bytes signature = 2 }`, the payload being a serialized
+`Payload { PayloadHeader header = 1; oneof { … = 2; RunModelPayload run_model_payload = 3 } }` and
+`RunModelPayload { bytes input_hash = 1; string model_id = 2;
+repeated TensorData output_tensors = 3; uint64 inference_time = 4 }`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from blindai_async._wire.protobuf import (
+    LENGTH_DELIMITED,
+    VARINT,
+    Field,
+    WireFormatError,
+    fields,
+)
+from blindai_async._wire.tensor_data import read_tensor_data
+from blindai_async.errors import ProofFormatError, TensorError
+
+if TYPE_CHECKING:
+    from blindai_async.tensors.tensor import Tensor
+
+__all__ = ["RunModelPayload", "read_run_model_payload", "split_reply"]
+
+_SEND_MODEL_PAYLOAD, _RUN_MODEL_PAYLOAD = 2, 3
+_MAX_ID_BYTES = 4096
+
+
+class RunModelPayload(NamedTuple):
+    """What a prediction's payload says.
+
+    Attributes:
+        input_hash: SHA-256 of the inputs' bytes; empty in an unsigned reply.
+        model_id: the model that was run; "" in an unsigned reply.
+        outputs: the model's outputs, views of the buffer that was read.
+        inference_time: milliseconds, or 0.
+    """
+
+    input_hash: bytes
+    model_id: str
+    outputs: list[Tensor]
+    inference_time: int
+
+
+def split_reply(reply: bytes) -> tuple[tuple[int, int], bytes]:
+    """Find the payload in a serialized reply: its span, and the signature over it ("" if none).
+
+    Raises:
+        ProofFormatError: not a well-formed reply.
+    """
+    span, signature = (0, 0), b""
+    try:
+        for number, field in _singular(
+            reply, 0, len(reply), {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED}
+        ):
+            if number == 1:
+                span = field.start, field.stop
+            else:
+                signature = reply[field.start : field.stop]
+    except WireFormatError as error:
+        raise ProofFormatError(f"not a well-formed reply: {error}") from error
+    return span, signature
+
+
+def read_run_model_payload(buffer: bytes, start: int, stop: int) -> RunModelPayload:
+    """Read the `Payload` of a prediction at ``buffer[start:stop]``.
+
+    Raises:
+        ProofFormatError: not a well-formed payload, one of another kind of reply, or one with an
+            output whose bytes do not fit its dims and datum type.
+    """
+    try:
+        return _read(buffer, *_find_kind(buffer, start, stop))
+    except (WireFormatError, TensorError) as error:
+        raise ProofFormatError(f"not a well-formed prediction: {error}") from error
+
+
+def _find_kind(buffer: bytes, start: int, stop: int) -> tuple[int, int]:
+    kinds = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED}
+    found = dict(_singular(buffer, start, stop, kinds))
+    # A peer that sends both members of the oneof would be read differently by different parsers.
+    if _RUN_MODEL_PAYLOAD not in found or _SEND_MODEL_PAYLOAD in found:
+        kind = "an upload" if _SEND_MODEL_PAYLOAD in found else "nothing known"
+        raise ProofFormatError(f"the payload speaks of {kind}, not of a prediction")
+    field = found[_RUN_MODEL_PAYLOAD]
+    return field.start, field.stop
+
+
+def _read(buffer: bytes, start: int, stop: int) -> RunModelPayload:
+    input_hash, model_id, inference_time = b"", "", 0
+    outputs: list[Tensor] = []
+    kinds = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED, 4: VARINT}
+    for number, field in _singular(buffer, start, stop, kinds, repeated=3):
+        if number == 3:
+            outputs.append(read_tensor_data(buffer, field.start, field.stop))
+        elif number == 4:
+            inference_time = field.value
+        elif number == 1:
+            input_hash = buffer[field.start : field.stop]
+        else:
+            model_id = _text(buffer[field.start : field.stop])
+    return RunModelPayload(input_hash, model_id, outputs, inference_time)
+
+
+def _singular(
+    buffer: bytes, start: int, stop: int, kinds: dict[int, int], repeated: int = 0
+) -> list[tuple[int, Field]]:
+    """The known fields of a message, none of them twice but the `repeated` one.
+
+    protobuf would let the last of two win, or merge them: what is ambiguous is refused.
+    """
+    found: list[tuple[int, Field]] = []
+    seen = set()
+    for field in fields(buffer, start, stop):
+        wire_type = kinds.get(field.number)
+        if wire_type is None:
+            continue
+        if field.wire_type != wire_type:
+            raise WireFormatError(f"field {field.number} has wire type {field.wire_type}")
+        if field.number in seen and field.number != repeated:
+            raise WireFormatError(f"field {field.number} came twice")
+        seen.add(field.number)
+        found.append((field.number, field))
+    return found
+
+
+def _text(encoded: bytes) -> str:
+    if len(encoded) > _MAX_ID_BYTES:
+        raise WireFormatError(f"the model id has {len(encoded)} bytes")
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError as error:
+        raise WireFormatError(f"the model id is not UTF-8: {error.reason}") from None

@@ -1,0 +1,42 @@
+"""`blindai-async attest`: what a server proves about its enclave."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blindai_async.cli.attestation_report import AttestationReport
+from blindai_async.cli.evidence_recorder import EvidenceWitness
+from blindai_async.cli.report_output import AsJson, AsPage, publish
+from blindai_async.cli.run_command import operation
+from blindai_async.cli.server_options import Server, with_server
+from blindai_async.errors import AttestationError
+
+__all__ = ["attest"]
+
+
+@with_server(without={"simulation"})
+@operation
+async def attest(
+    server: Server,
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The server's name or address.")],
+    save_evidence: Annotated[
+        Path | None,
+        typer.Option("--save-evidence", help="Write the evidence here as JSON, as it came."),
+    ] = None,
+    page: AsPage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attest a server's enclave and print the report; no model and no data are sent."""
+    witness = EvidenceWitness()
+    subject = f"{host}, untrusted port {server.untrusted_port}"
+    judged = subject, datetime.now(UTC), str(server.policy or "built in")
+    try:
+        async with server.at(host).connect(interceptors=[witness]) as connection:
+            report = AttestationReport(*judged, connection.claims)
+    except AttestationError as refusal:
+        report = AttestationReport.refused(*judged, refusal)
+    if save_evidence is not None:
+        witness.save(save_evidence)
+    publish(report, page, as_json=as_json)

@@ -1,0 +1,108 @@
+"""`blindai-async serve`: a server for development, tests and demos."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blindai_async.cli import console
+from blindai_async.cli.local_server import kept_platform, make_server, write_client_files
+from blindai_async.cli.run_command import OperationError, operation
+
+if TYPE_CHECKING:
+    from blindai_async.server import BlindAIServer
+
+__all__ = ["serve"]
+
+
+@operation
+async def serve(
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    attested_port: Annotated[
+        int, typer.Option("--attested-port", help="For models and predictions; 0: a free one.")
+    ] = 50051,
+    untrusted_port: Annotated[
+        int, typer.Option("--untrusted-port", help="For evidence; 0: a free one.")
+    ] = 50052,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--directory", help="Keeps certificate and models; else a temporary one."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="ID=PATH", help="Load this model at start; repeatable."),
+    ] = None,
+    uploads: Annotated[
+        bool, typer.Option("--uploads/--no-uploads", help="Whether clients may upload models.")
+    ] = True,
+    emulate_sgx: Annotated[
+        Path | None,
+        typer.Option(
+            "--emulate-sgx",
+            metavar="DIR",
+            help="Answer in hardware mode with an emulated platform, whose keys DIR keeps and "
+            "where policy.toml, host_server.pem and root.pem for clients are written.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON when ready.")] = False,
+) -> None:
+    """Run a server until SIGTERM or Ctrl-C; calls in flight may finish. Not for secrets."""
+    models = _models(model or [])
+    # The server says about itself what its user has to know.
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    platform = None if emulate_sgx is None else kept_platform(emulate_sgx)
+    server = make_server(
+        host=host,
+        attested_port=attested_port,
+        untrusted_port=untrusted_port,
+        directory=directory,
+        models=models,
+        allow_uploads=uploads,
+        hardware=platform,
+    )
+
+    def on_ready(server: "BlindAIServer") -> None:
+        if emulate_sgx is not None and platform is not None:
+            write_client_files(emulate_sgx, platform, server)
+        _announce(server, emulate_sgx, as_json=as_json)
+
+    from blindai_async.server import run_until_signalled  # noqa: PLC0415 # an extra
+
+    try:
+        await run_until_signalled(server, on_ready=on_ready)
+    except ValueError as error:
+        raise OperationError(f"the server cannot start: {error}") from error
+
+
+def _models(options: list[str]) -> dict[str, Path]:
+    models = {}
+    for option in options:
+        model_id, separator, path = option.partition("=")
+        if not (model_id and separator and path):
+            raise typer.BadParameter(f"{option!r} is not ID=PATH", param_hint="--model")
+        models[model_id] = Path(path)
+    return models
+
+
+def _announce(server: "BlindAIServer", client_files: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        console.json_line(
+            {
+                "host": server.host,
+                "attested_port": server.attested_port,
+                "untrusted_port": server.untrusted_port,
+                "client_files": None if client_files is None else str(client_files),
+            }
+        )
+        return
+    console.line(
+        f"ready on {server.host}: attested port {server.attested_port}, "
+        f"untrusted port {server.untrusted_port}"
+    )
+    if client_files is None:
+        console.line("simulation mode: clients pass --simulation, or simulation=True")
+    else:
+        console.line(
+            f"emulated SGX: policy.toml, host_server.pem and root.pem are in {client_files}"
+        )

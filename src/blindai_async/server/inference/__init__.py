@@ -1,0 +1,1 @@
+"""Models loaded and run, and tensors put together for them."""

@@ -1,0 +1,1 @@
+"""Models on disk, sealed, in files that nobody else reads."""

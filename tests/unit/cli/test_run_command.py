@@ -1,0 +1,110 @@
+"""Failures as one line and an exit code, warnings as sentences."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from blindai_async import errors
+from blindai_async.cli.run_command import OperationError, describe, operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def exit_code_of(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    return 0
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    @operation
+    async def command() -> None:
+        raise error
+
+    return command
+
+
+def test_success_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    @operation
+    async def command() -> None:
+        pass
+
+    assert exit_code_of(command) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OperationError("what and\nwhat to do"), "blindai-async: what and what to do\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "model.onnx"),
+            "blindai-async: model.onnx: No such file or directory\n",
+        ),
+        (
+            errors.RequestRejectedError("Model doesn't exist\x1b[2J"),
+            "blindai-async: Model doesn't exist [2J\n",
+        ),
+    ],
+)
+def test_a_failure_is_one_plain_line(
+    error: Exception, line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(raising(error)) == 1
+    assert capfd.readouterr() == ("", line)
+
+
+def test_ctrl_c_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(raising(KeyboardInterrupt())) == 130
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        raising(ZeroDivisionError())()
+
+
+def test_missing_protection_is_said_in_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    @operation
+    async def command() -> None:
+        for _ in range(2):
+            warnings.warn("nothing is\nproven", errors.SimulationModeWarning, stacklevel=1)
+
+    assert exit_code_of(command) == 0
+    assert capfd.readouterr() == ("", "warning: nothing is proven\n")
+
+
+def test_other_warnings_are_left_alone() -> None:
+    @operation
+    async def command() -> None:
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    with pytest.raises(DeprecationWarning):
+        command()
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_what_to_do_never_weakens_an_attestation_failure(name: str) -> None:
+    kind = getattr(errors, name)
+    if not issubclass(kind, errors.AttestationError):
+        return
+    hashes = {"expected_hash": "", "measured_hash": ""}
+    more = {
+        errors.IdentityError: hashes,
+        errors.EnclaveHeldDataError: hashes,
+        errors.TcbStatusError: {"status": "OutOfDate"},
+    }
+    sentence = describe(kind("It does not hold.", **more.get(kind, {})))
+    assert sentence.startswith("It does not hold; ")
+    assert "--simulation" not in sentence
+
+
+def test_an_os_error_without_a_file_is_its_own_text() -> None:
+    assert describe(OSError("cannot listen")) == "cannot listen"

@@ -1,0 +1,83 @@
+"""Deadlines that one timer looks after."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from blindai_async.server.rpc.call_deadlines import Watchdog
+from blindai_async.server.status_errors import RefusalError
+
+
+@pytest.fixture
+async def dog():
+    dog = Watchdog(0.08)
+    yield dog
+    dog.close()
+
+
+async def test_a_call_beyond_its_deadline_is_refused_with_its_reason(dog):
+    async def call():
+        with dog.watch() as watch:
+            watch.allow(10, "first")
+            watch.allow(0.05, "too slow")
+            await asyncio.sleep(5)
+
+    with pytest.raises(RefusalError) as caught:
+        await call()
+    assert caught.value.details == "too slow"
+    assert caught.value.code.name == "DEADLINE_EXCEEDED"
+    assert asyncio.current_task().cancelling() == 0
+    await asyncio.sleep(0)  # the cancellation is spent
+
+
+async def test_a_call_that_goes_on_is_left_alone(dog):
+    with dog.watch() as watch:
+        for _ in range(6):
+            watch.allow(0.1, "too slow")
+            await asyncio.sleep(0.05)
+
+
+async def test_one_call_expires_and_its_neighbours_do_not(dog):
+    async def call(seconds):
+        with dog.watch() as watch:
+            watch.allow(seconds, "too slow")
+            await asyncio.sleep(0.2)
+        return seconds
+
+    results = await asyncio.gather(call(0.05), call(5), return_exceptions=True)
+    assert isinstance(results[0], RefusalError)
+    assert results[1] == 5
+
+
+async def test_a_cancelled_call_is_cancelled_and_not_refused(dog):
+    async def call():
+        with dog.watch() as watch:
+            watch.allow(5, "too slow")
+            await asyncio.sleep(5)
+
+    task = asyncio.ensure_future(call())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_cancelled_by_others_too_is_cancelled(dog):
+    async def call():
+        with dog.watch() as watch:
+            watch.allow(0.01, "too slow")
+            watch.expire()
+            asyncio.current_task().cancel()
+            await asyncio.sleep(5)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(call())
+
+
+async def test_no_timer_runs_where_no_call_does(dog):
+    with dog.watch() as watch:
+        watch.allow(5, "too slow")
+    await asyncio.sleep(0.05)
+    assert dog._timer is None
