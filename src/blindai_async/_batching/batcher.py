@@ -16,9 +16,9 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from blindai_async._batching.capacity import Room
-from blindai_async._batching.compatibility import join, kind_of, output_facts
-from blindai_async._batching.queue import Batch, Lane, Waiter, Watch
+from blindai_async._batching.capacity import QueueCapacity
+from blindai_async._batching.compatibility import batch_key, join, output_signature
+from blindai_async._batching.queue import Batch, BatchQueue, PendingRequest, Watch
 from blindai_async._wire.tensor_data import outgoing
 from blindai_async.errors import (
     ConnectionClosedError,
@@ -30,7 +30,7 @@ from blindai_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blindai_async._batching.compatibility import Kind
+    from blindai_async._batching.compatibility import BatchKey
     from blindai_async._telemetry.stats import Recorder
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.options import Batching
@@ -71,11 +71,12 @@ class Batcher:
         self._send = send
         self._recorder = recorder
         self._loop = asyncio.get_running_loop()
-        self._lanes: OrderedDict[Kind, Lane] = OrderedDict()
-        self._ready: OrderedDict[Kind, Lane] = OrderedDict()  # those with callers waiting, in turn
+        self._lanes: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
+        # Those with callers waiting, in turn.
+        self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._watch = Watch(self._loop)
         self._arriving = 0  # callers who look whether they are the only one
-        self.room = Room(options.max_queue)
+        self.room = QueueCapacity(options.max_queue)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,12 +118,12 @@ class Batcher:
             response = await self._request(model_id, tensors, rows, timeout)
         finally:
             self._arrive()
-        lane.learn(output_facts(response, rows))
+        lane.learn(output_signature(response, rows))
         return response
 
     def enqueue(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
-    ) -> Waiter | None:
+    ) -> PendingRequest | None:
         """Queue a caller's rows for a batch with others'.
 
         Returns:
@@ -139,7 +140,7 @@ class Batcher:
         lane, rows = self._lane_of(model_id, inputs)
         if lane is None:
             return None
-        waiter = Waiter(lane, self._loop, inputs, rows, timeout)
+        waiter = PendingRequest(lane, self._loop, inputs, rows, timeout)
         self._watch.add(waiter)
         self.room.taken += 1
         if not lane:
@@ -148,7 +149,7 @@ class Batcher:
         self._pump_soon()
         return waiter
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: PendingRequest) -> None:
         """Give up a place without a result: rows that were not sent are withdrawn."""
         self._watch.discard(waiter)
         batch, waiter.batch = waiter.batch, None
@@ -158,9 +159,11 @@ class Batcher:
             self.room.vacate(1)
             self._note_idle()
 
-    def _lane_of(self, model_id: str, inputs: Sequence[InputTensor]) -> tuple[Lane | None, int]:
+    def _lane_of(
+        self, model_id: str, inputs: Sequence[InputTensor]
+    ) -> tuple[BatchQueue | None, int]:
         """The lane of a call, None where it can be joined with no other, and the call's rows."""
-        kind, rows = kind_of(model_id, inputs)
+        kind, rows = batch_key(model_id, inputs)
         if kind is None or rows > self._options.max_batch_size:
             return None, rows
         lane = self._lanes.get(kind)
@@ -168,13 +171,13 @@ class Batcher:
             lane = self._new_lane(model_id, kind)
         return (None if lane.alone else lane), rows
 
-    def _new_lane(self, model_id: str, kind: Kind) -> Lane:
+    def _new_lane(self, model_id: str, kind: BatchKey) -> BatchQueue:
         if len(self._lanes) >= _MAX_LANES:
             # The oldest that nobody waits in. What it learned is learned again when it is needed.
             idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
             if idle is not None:
                 del self._lanes[idle]
-        lane = self._lanes[kind] = Lane(model_id, kind)
+        lane = self._lanes[kind] = BatchQueue(model_id, kind)
         return lane
 
     def _pump_soon(self) -> None:
@@ -206,7 +209,7 @@ class Batcher:
         if next_departure < float("inf"):
             self._alarm = self._loop.call_at(next_departure, self._pump)
 
-    def _depart(self, lane: Lane) -> bool:
+    def _depart(self, lane: BatchQueue) -> bool:
         batch = lane.take(self._options)
         if not batch.waiters:
             return False  # all of them were cancelled, and are about to withdraw
@@ -227,7 +230,7 @@ class Batcher:
         if self.room.deserted and not self._in_flight:
             self._idle.set()
 
-    def _launch(self, lane: Lane, batch: Batch) -> asyncio.Task[None]:
+    def _launch(self, lane: BatchQueue, batch: Batch) -> asyncio.Task[None]:
         task = self._loop.create_task(self._carry(lane, batch))
         batch.task = task
         self._tasks.add(task)
@@ -244,7 +247,7 @@ class Batcher:
                 if waiter.batch is batch:
                     waiter.fail(error if len(batch.waiters) == 1 else own_instance(error))
 
-    async def _carry(self, lane: Lane, batch: Batch) -> None:
+    async def _carry(self, lane: BatchQueue, batch: Batch) -> None:
         """Send a batch and hand out its answer."""
         tensors = join([waiter.inputs for waiter in batch.waiters], batch.rows)
         timeout = batch.remaining(self._loop.time())
@@ -257,7 +260,7 @@ class Batcher:
             if await self._one_by_one(lane, batch):
                 lane.alone = True  # each of them is welcome alone: it was the batch
             return
-        facts = output_facts(response, batch.rows)
+        facts = output_signature(response, batch.rows)
         if not several:
             lane.learn(facts)
             parts = [response]
@@ -281,7 +284,7 @@ class Batcher:
         self._recorder.batch_sizes[rows] += 1
         return await self._send(model_id, tensors, timeout)
 
-    async def _one_by_one(self, lane: Lane, batch: Batch) -> bool:
+    async def _one_by_one(self, lane: BatchQueue, batch: Batch) -> bool:
         """Send each caller's rows on their own; tells whether all of them were answered."""
         waiting = [waiter for waiter in batch.waiters if not waiter.future.done()]
         tasks = [self._launch(lane, Batch([waiter])) for waiter in waiting]

@@ -11,10 +11,10 @@ from blindai_async.errors import DeadlineExceededError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Room"]
+__all__ = ["QueueCapacity"]
 
 
-class Room:
+class QueueCapacity:
     """The places of a queue; whoever finds none waits at the gate, in order.
 
     Args:

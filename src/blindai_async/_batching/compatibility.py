@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from blindai_async.tensors.dtypes import ModelDatumType
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Kind", "OutputFacts", "join", "kind_of", "output_facts"]
+__all__ = ["BatchKey", "OutputSignature", "batch_key", "join", "output_signature"]
 
 # What the rows of one request have in common: the model, and of each input its rank, its dtype and
 # the shape of a row. Flat, since it is made and hashed for every call.
-Kind: TypeAlias = "tuple[str | int, ...]"
+BatchKey: TypeAlias = "tuple[str | int, ...]"
 
 # Of each output its dtype and the shape of a row.
-OutputFacts: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
+OutputSignature: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
 
 
-def kind_of(model_id: str, inputs: Sequence[InputTensor]) -> tuple[Kind | None, int]:
+def batch_key(model_id: str, inputs: Sequence[InputTensor]) -> tuple[BatchKey | None, int]:
     """Tell with which other calls a call may be joined (None: with none), and its rows."""
     _, datum_type, shape = inputs[0]
     rows = shape[0] if shape else 0
     if not rows:
         return None, 0
-    kind: Kind = (model_id, len(shape), datum_type, *shape[1:])
+    kind: BatchKey = (model_id, len(shape), datum_type, *shape[1:])
     for _, datum_type, shape in inputs[1:]:
         if not shape or shape[0] != rows:
             return None, 0
@@ -52,7 +52,7 @@ def join(calls: Sequence[Sequence[InputTensor]], rows: int) -> list[OutgoingTens
     return joined
 
 
-def output_facts(response: PredictResponse, rows: int) -> OutputFacts | None:
+def output_signature(response: PredictResponse, rows: int) -> OutputSignature | None:
     """Describe a row of the outputs; None where an output has not as many rows as the inputs."""
     facts = []
     for tensor in response.output:

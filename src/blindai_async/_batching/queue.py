@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Sequence
 
-    from blindai_async._batching.compatibility import Kind, OutputFacts
+    from blindai_async._batching.compatibility import BatchKey, OutputSignature
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Batch", "Lane", "Waiter", "Watch"]
+__all__ = ["Batch", "BatchQueue", "PendingRequest", "Watch"]
 
 
-class Waiter:
+class PendingRequest:
     """One caller, from the queue to its result."""
 
     __slots__ = ("batch", "deadline", "future", "inputs", "lane", "nbytes", "queued_at", "rows")
 
     def __init__(
         self,
-        lane: Lane,
+        lane: BatchQueue,
         loop: asyncio.AbstractEventLoop,
         inputs: Sequence[InputTensor],
         rows: int,
@@ -66,20 +66,20 @@ class Watch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiters: set[Waiter] = set()
+        self._waiters: set[PendingRequest] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, waiter: Waiter) -> None:
+    def add(self, waiter: PendingRequest) -> None:
         """Watch over a caller."""
         self._waiters.add(waiter)
         if self._timer is None or waiter.deadline < self._timer.when():
             self._set(waiter.deadline)
 
-    def discard(self, waiter: Waiter) -> None:
+    def discard(self, waiter: PendingRequest) -> None:
         """Let a caller go. The timer stays: it finds nobody, or the next one."""
         self._waiters.discard(waiter)
 
-    def discard_all(self, waiters: Iterable[Waiter]) -> None:
+    def discard_all(self, waiters: Iterable[PendingRequest]) -> None:
         """Let the callers of a batch go."""
         self._waiters.difference_update(waiters)
 
@@ -108,7 +108,7 @@ class Batch:
 
     __slots__ = ("_live", "rows", "task", "waiters")
 
-    def __init__(self, waiters: list[Waiter]) -> None:
+    def __init__(self, waiters: list[PendingRequest]) -> None:
         self.waiters = waiters
         self.rows = sum(waiter.rows for waiter in waiters)
         self.task: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class Batch:
         return max(0.001, max(waiter.deadline for waiter in self.waiters) - now)
 
 
-class Lane:
+class BatchQueue:
     """The calls of one kind: those that wait, and what is known of the model.
 
     Attributes:
@@ -139,28 +139,28 @@ class Lane:
 
     __slots__ = ("_nbytes", "_rows", "_waiting", "alone", "facts", "kind", "model_id")
 
-    def __init__(self, model_id: str, kind: Kind) -> None:
+    def __init__(self, model_id: str, kind: BatchKey) -> None:
         self.model_id = model_id
         self.kind = kind
-        self.facts: OutputFacts | None = None
+        self.facts: OutputSignature | None = None
         self.alone = False
-        self._waiting: dict[Waiter, None] = {}
+        self._waiting: dict[PendingRequest, None] = {}
         self._rows = self._nbytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def waiting(self) -> list[Waiter]:
+    def waiting(self) -> list[PendingRequest]:
         """The callers that wait, in order."""
         return list(self._waiting)
 
-    def add(self, waiter: Waiter) -> None:
+    def add(self, waiter: PendingRequest) -> None:
         """Let a caller wait."""
         self._waiting[waiter] = None
         self._rows += waiter.rows
         self._nbytes += waiter.nbytes
 
-    def withdraw(self, waiter: Waiter) -> bool:
+    def withdraw(self, waiter: PendingRequest) -> bool:
         """Take out a caller, where it still waits."""
         if waiter not in self._waiting:
             return False
@@ -182,7 +182,7 @@ class Lane:
 
         Those that were cancelled in this turn of the loop are left to withdraw by themselves.
         """
-        taken: list[Waiter] = []
+        taken: list[PendingRequest] = []
         rows = nbytes = 0
         for waiter in self._waiting:
             if waiter.future.done():
@@ -198,7 +198,7 @@ class Lane:
             self.withdraw(waiter)
         return Batch(taken)
 
-    def learn(self, facts: OutputFacts | None) -> None:
+    def learn(self, facts: OutputSignature | None) -> None:
         """Note a row of the outputs of one call; None where they do not have the call's rows.
 
         A model whose rows come out differently from call to call can not be asked for several.

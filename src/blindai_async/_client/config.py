@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from blindai_async.attestation import AttestationCache, DcapClaims, TrustRoot
     from blindai_async.options import RetryPolicy, Timeouts
 
-__all__ = ["ConnectionSettings", "plan_handshake", "warn_of_missing_protection"]
+__all__ = ["ConnectionConfig", "plan_handshake", "warn_of_missing_protection"]
 
 log = logging.getLogger("blindai_async")
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionSettings:
+class ConnectionConfig:
     """The parameters of `connect` that say whom to connect to, whom to trust and how to go on."""
 
     address: ServerAddress | None
@@ -54,7 +54,7 @@ class ConnectionSettings:
     interceptors: Sequence[ClientInterceptor]
 
 
-async def plan_handshake(settings: ConnectionSettings, deadline: Deadline) -> HandshakePlan:
+async def plan_handshake(settings: ConnectionConfig, deadline: Deadline) -> HandshakePlan:
     """Read the files that the settings name and, without an address, ask the cloud for one.
 
     Raises:
@@ -93,7 +93,7 @@ async def _load_policy(policy: str | os.PathLike[str] | Policy | None) -> Policy
     return await to_thread.run_sync(Policy.from_file, policy)
 
 
-def warn_of_missing_protection(settings: ConnectionSettings) -> None:
+def warn_of_missing_protection(settings: ConnectionConfig) -> None:
     """Say once, where the connection is made, which protection the caller has done without."""
     if settings.simulation:
         _warn(

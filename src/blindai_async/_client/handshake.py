@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         TrustRoot,
     )
 
-__all__ = ["Enclave", "HandshakePlan", "meet_enclave", "open_attested_port"]
+__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port"]
 
 _SUPPORTED_VERSION = re.compile(r"0\.5\.[0-9A-Za-z][0-9A-Za-z.+-]{0,30}")
 
@@ -96,7 +96,7 @@ class Enclave:
     claims: DcapClaims | None = None
 
 
-async def meet_enclave(plan: HandshakePlan, deadline: Deadline) -> Enclave:
+async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
     """Ask on the untrusted port who the enclave is, and believe only what is proven.
 
     Raises:

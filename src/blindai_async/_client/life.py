@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import SecretStr
 
 from blindai_async._batching.batcher import Batcher
-from blindai_async._client.config import ConnectionSettings, warn_of_missing_protection
+from blindai_async._client.config import ConnectionConfig, warn_of_missing_protection
 from blindai_async._client.debug_logging import log_everything
-from blindai_async._client.retrying import Calls
+from blindai_async._client.retrying import RetryingCaller
 from blindai_async._client.session import EnclaveSession
-from blindai_async._client.session_manager import SessionKeeper
+from blindai_async._client.session_manager import SessionManager
 from blindai_async._telemetry.stats import ConnectionStats, Recorder
 from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.channels import ChannelLimits
@@ -77,7 +77,7 @@ class ConnectionLife:
         self.input_specs: list[list[Any]] | None = None
         self.output_specs: list[ModelDatumType] | None = None
         ports = {"attested_port": attested_port, "untrusted_port": untrusted_port}
-        self._settings = ConnectionSettings(
+        self._settings = ConnectionConfig(
             address=None
             if addr is None
             else ServerAddress.parse(addr, server_name=server_name, **ports),
@@ -100,8 +100,8 @@ class ConnectionLife:
         self._batching = batching
         self._batcher: Batcher | None = None
         self._recorder = Recorder()
-        self._keeper = SessionKeeper(self._settings, self._begin_session)
-        self._calls = Calls(self._keeper, self._settings.retry)
+        self._keeper = SessionManager(self._settings, self._begin_session)
+        self._calls = RetryingCaller(self._keeper, self._settings.retry)
         if debug_mode:
             log_everything()
         warn_of_missing_protection(self._settings)
@@ -192,7 +192,7 @@ class ConnectionLife:
             log.info("closing with calls under way")
 
     def __del__(self) -> None:
-        keeper: SessionKeeper | None = getattr(self, "_keeper", None)
+        keeper: SessionManager | None = getattr(self, "_keeper", None)
         if keeper is not None and keeper.is_open():
             warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
 

@@ -8,7 +8,7 @@ import threading
 
 from blindai_async.errors import ConnectionClosedError
 
-__all__ = ["Home"]
+__all__ = ["LoopAffinity"]
 
 _forks = [0]  # between this process and the one that imported the package first
 
@@ -21,7 +21,7 @@ if hasattr(os, "register_at_fork"):  # where there is no fork, there is nothing 
     os.register_at_fork(after_in_child=_count_fork)
 
 
-class Home:
+class LoopAffinity:
     """The running loop, remembered.
 
     Every prediction asks whether it is at home. os.getpid and asyncio.get_running_loop (which asks

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from blindai_async.errors import TransportError
     from blindai_async.options import RetryPolicy
 
-__all__ = ["Retries", "was_interrupted"]
+__all__ = ["RetryBudget", "is_retryable"]
 
 # In units of what a success earns: ten tenths do not make a whole in floating point.
 _COST_OF_RETRY = 10
@@ -20,7 +20,7 @@ _BROKEN_CODES = frozenset({"UNAVAILABLE", "CANCELLED"})
 _RESET_CODES = frozenset({"INTERNAL", "RESOURCE_EXHAUSTED"})
 
 
-def was_interrupted(error: TransportError) -> bool:
+def is_retryable(error: TransportError) -> bool:
     """Tell whether the connection failed, so that the server may never have seen the call.
 
     A stream that the peer resets is reported under several codes, told apart by text alone. The
@@ -31,7 +31,7 @@ def was_interrupted(error: TransportError) -> bool:
     return error.code in _RESET_CODES and "RST_STREAM" in error.details
 
 
-class Retries:
+class RetryBudget:
     """One connection's budget of retries, and the pauses between them.
 
     gRPC's own retries silently stop for requests that outgrow its buffer: these do not.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from grpc.aio import UsageError
 
-from blindai_async._client.retry_budget import Retries, was_interrupted
+from blindai_async._client.retry_budget import RetryBudget, is_retryable
 from blindai_async._transport.deadline import Deadline
 from blindai_async._transport.rpc_errors import without_frames
 from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from blindai_async._client.session import EnclaveSession
-    from blindai_async._client.session_manager import SessionKeeper
+    from blindai_async._client.session_manager import SessionManager
     from blindai_async.options import RetryPolicy
 
-__all__ = ["Calls"]
+__all__ = ["RetryingCaller"]
 
 log = logging.getLogger("blindai_async")
 
@@ -30,7 +30,7 @@ _CLOCKS_DIFFER = 0.1
 _T = TypeVar("_T")
 
 
-class Calls:
+class RetryingCaller:
     """Runs calls over a connection's session.
 
     Args:
@@ -38,9 +38,9 @@ class Calls:
         policy: when a call is sent again.
     """
 
-    def __init__(self, keeper: SessionKeeper, policy: RetryPolicy) -> None:
+    def __init__(self, keeper: SessionManager, policy: RetryPolicy) -> None:
         self._keeper = keeper
-        self._retries = Retries(policy)
+        self._retries = RetryBudget(policy)
         self._active = 0
         self._drained = asyncio.Event()
 
@@ -111,7 +111,7 @@ class Calls:
         timed_out = isinstance(error, DeadlineExceededError) and deadline.left() < _CLOCKS_DIFFER
         if timed_out and deadline.obstacle:
             raise deadline.exceeded() from error
-        if not was_interrupted(error):
+        if not is_retryable(error):
             raise self._explained(error)
         deadline.obstacle = str(error)
         await self._keeper.recover(session, deadline)

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from blindai_async._client.config import plan_handshake
-from blindai_async._client.handshake import HandshakePlan, meet_enclave, open_attested_port
-from blindai_async._client.loop_affinity import Home
+from blindai_async._client.handshake import HandshakePlan, attest_server, open_attested_port
+from blindai_async._client.loop_affinity import LoopAffinity
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._transport.deadline import Deadline
 from blindai_async.errors import (
@@ -31,12 +31,12 @@ from blindai_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blindai_async._client.config import ConnectionSettings
+    from blindai_async._client.config import ConnectionConfig
     from blindai_async._client.handshake import Enclave
     from blindai_async._client.session import EnclaveSession
     from blindai_async._transport.attested_port import AttestedPort
 
-__all__ = ["SessionKeeper"]
+__all__ = ["SessionManager"]
 
 log = logging.getLogger("blindai_async")
 
@@ -52,7 +52,7 @@ _RECOVERY_TIME = 8.0
 _REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
 
 
-class SessionKeeper:
+class SessionManager:
     """Hands out a session that may be used here and now, and replaces it when it no longer may.
 
     Args:
@@ -68,7 +68,7 @@ class SessionKeeper:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: ConnectionConfig,
         begin: Callable[[Enclave, AttestedPort], EnclaveSession],
     ) -> None:
         self.closed = False
@@ -80,7 +80,7 @@ class SessionKeeper:
         self._begin = begin
         self._session: EnclaveSession | None = None
         self._refusal: BlindAIError | None = None  # why there is no session any more
-        self._home: Home | None = None
+        self._affinity: LoopAffinity | None = None
         self._opening = asyncio.Lock()
         self._renewal = SingleFlight(self._renew)
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
@@ -99,20 +99,20 @@ class SessionKeeper:
         async with self._opening:
             if self.closed:
                 raise ConnectionClosedError("the connection is closed; connect() makes a new one")
-            if self._home is not None:
+            if self._affinity is not None:
                 return
             deadline = Deadline(self._settings.timeouts.connect, "connect")
             try:
                 self.plan = await plan_handshake(self._settings, deadline)
-                await self._establish(self.plan, await meet_enclave(self.plan, deadline), deadline)
+                await self._establish(self.plan, await attest_server(self.plan, deadline), deadline)
             except BaseException:
                 self.closed = True
                 raise
-            self._home = Home()
+            self._affinity = LoopAffinity()
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
-        return not self.closed and self._home is not None and self._home.is_this_process()
+        return not self.closed and self._affinity is not None and self._affinity.is_this_process()
 
     def check_usable(self) -> None:
         """Refuse a use of the connection that gRPC would not survive, or not understand.
@@ -122,9 +122,9 @@ class SessionKeeper:
         """
         if self.closed or self._closing:
             raise ConnectionClosedError("the connection is closed")
-        if self._home is None:
+        if self._affinity is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
-        self._home.check()
+        self._affinity.check()
 
     async def session(self, deadline: Deadline) -> EnclaveSession:
         """Hand out the session, attested anew where its evidence has expired or was refused.
@@ -184,7 +184,7 @@ class SessionKeeper:
         deadline = Deadline(self._settings.timeouts.connect, "attest")
         known = self.enclave
         try:
-            enclave = await meet_enclave(self.plan, deadline)
+            enclave = await attest_server(self.plan, deadline)
         except _REFUSALS as refusal:
             self._give_up(refusal)
             raise
@@ -290,10 +290,14 @@ class SessionKeeper:
         """
         if self.closed or self._closing:
             return False
-        if self._home is None or not self._home.is_this_process() or self._home.is_gone():
+        if (
+            self._affinity is None
+            or not self._affinity.is_this_process()
+            or self._affinity.is_gone()
+        ):
             self.closed = True
             return False
-        self._home.check()
+        self._affinity.check()
         self._closing = True
         return True
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grpc import ChannelConnectivity
 from grpc.aio import StreamUnaryClientInterceptor
 
-from blindai_async._transport.heartbeat import Pulse
+from blindai_async._transport.heartbeat import Heartbeat
 from blindai_async._transport.methods import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.rpc_errors import MappedErrors
 from blindai_async._transport.streaming import send, send_watched
@@ -32,7 +32,7 @@ class AttestedPort:
         channel: pinned to the enclave's certificate.
         metadata: goes with every call.
         interceptors: the caller's, as the channel has them.
-        heartbeat: seconds; see `Pulse`.
+        heartbeat: seconds; see `Heartbeat`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AttestedPort:
         self._channel = channel
         self._metadata = metadata
         self._secrets = [value for _, value in metadata]
-        self._pulse = Pulse(channel, metadata, heartbeat)
+        self._pulse = Heartbeat(channel, metadata, heartbeat)
         self._run_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(RUN_MODEL)
         self._send_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SEND_MODEL)
         self._delete: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE_MODEL)

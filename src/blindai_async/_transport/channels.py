@@ -32,7 +32,7 @@ class ChannelLimits(BaseModel):
         keepalive_timeout: seconds that it has to answer; a peer that computes may be slow to. Both
             together are what it takes to notice that a peer is dead.
         heartbeat: seconds between the requests that keep a silent call's pings from being taken for
-            an attack (see `Pulse`).
+            an attack (see `Heartbeat`).
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
