@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!blindai_async/_pb/untrusted.proto\x12\x1c\x62lindai_async.wire.untrusted\"\x17\n\x15GetCertificateRequest\"6\n\x13GetCertificateReply\x12\x1f\n\x17\x65nclave_tls_certificate\x18\x01 \x01(\x0c\"\x11\n\x0fGetTokenRequest\"\x1e\n\rGetTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"%\n\x12GetServerInfoReply\x12\x0f\n\x07version\x18\x01 \x01(\t\"\"\n GetSgxQuoteWithCollateralRequest\"\x80\x02\n\rSgxCollateral\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x1c\n\x14pck_crl_issuer_chain\x18\x02 \x01(\t\x12\x13\n\x0broot_ca_crl\x18\x03 \x01(\t\x12\x0f\n\x07pck_crl\x18\x04 \x01(\t\x12\x1d\n\x15tcb_info_issuer_chain\x18\x05 \x01(\t\x12\x10\n\x08tcb_info\x18\x06 \x01(\t\x12 \n\x18qe_identity_issuer_chain\x18\x07 \x01(\t\x12\x13\n\x0bqe_identity\x18\x08 \x01(\t\x12\x17\n\x0fpck_certificate\x18\t \x01(\t\x12\x19\n\x11pck_signing_chain\x18\n \x01(\t\"\x8b\x01\n\x1eGetSgxQuoteWithCollateralReply\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12?\n\ncollateral\x18\x02 \x01(\x0b\x32+.blindai_async.wire.untrusted.SgxCollateral\x12\x19\n\x11\x65nclave_held_data\x18\x03 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!blindai_async/_pb/untrusted.proto\x12\x1c\x62lindai_async.wire.untrusted\"\x17\n\x15GetCertificateRequest\"6\n\x13GetCertificateReply\x12\x1f\n\x17\x65nclave_tls_certificate\x18\x01 \x01(\x0c\"\x11\n\x0fGetTokenRequest\"\x1e\n\rGetTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"%\n\x12GetServerInfoReply\x12\x0f\n\x07version\x18\x01 \x01(\t\"1\n GetSgxQuoteWithCollateralRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x80\x02\n\rSgxCollateral\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x1c\n\x14pck_crl_issuer_chain\x18\x02 \x01(\t\x12\x13\n\x0broot_ca_crl\x18\x03 \x01(\t\x12\x0f\n\x07pck_crl\x18\x04 \x01(\t\x12\x1d\n\x15tcb_info_issuer_chain\x18\x05 \x01(\t\x12\x10\n\x08tcb_info\x18\x06 \x01(\t\x12 \n\x18qe_identity_issuer_chain\x18\x07 \x01(\t\x12\x13\n\x0bqe_identity\x18\x08 \x01(\t\x12\x17\n\x0fpck_certificate\x18\t \x01(\t\x12\x19\n\x11pck_signing_chain\x18\n \x01(\t\"\x9a\x01\n\x1eGetSgxQuoteWithCollateralReply\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12?\n\ncollateral\x18\x02 \x01(\x0b\x32+.blindai_async.wire.untrusted.SgxCollateral\x12\x19\n\x11\x65nclave_held_data\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREPLY']._serialized_start=223
   _globals['_GETSERVERINFOREPLY']._serialized_end=260
   _globals['_GETSGXQUOTEWITHCOLLATERALREQUEST']._serialized_start=262
-  _globals['_GETSGXQUOTEWITHCOLLATERALREQUEST']._serialized_end=296
-  _globals['_SGXCOLLATERAL']._serialized_start=299
-  _globals['_SGXCOLLATERAL']._serialized_end=555
-  _globals['_GETSGXQUOTEWITHCOLLATERALREPLY']._serialized_start=558
-  _globals['_GETSGXQUOTEWITHCOLLATERALREPLY']._serialized_end=697
+  _globals['_GETSGXQUOTEWITHCOLLATERALREQUEST']._serialized_end=311
+  _globals['_SGXCOLLATERAL']._serialized_start=314
+  _globals['_SGXCOLLATERAL']._serialized_end=570
+  _globals['_GETSGXQUOTEWITHCOLLATERALREPLY']._serialized_start=573
+  _globals['_GETSGXQUOTEWITHCOLLATERALREPLY']._serialized_end=727
 # @@protoc_insertion_point(module_scope)

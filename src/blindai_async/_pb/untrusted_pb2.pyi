@@ -36,8 +36,10 @@ class GetServerInfoReply(_message.Message):
     def __init__(self, version: _Optional[str] = ...) -> None: ...
 
 class GetSgxQuoteWithCollateralRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("nonce",)
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    def __init__(self, nonce: _Optional[bytes] = ...) -> None: ...
 
 class SgxCollateral(_message.Message):
     __slots__ = ("version", "pck_crl_issuer_chain", "root_ca_crl", "pck_crl", "tcb_info_issuer_chain", "tcb_info", "qe_identity_issuer_chain", "qe_identity", "pck_certificate", "pck_signing_chain")
@@ -64,11 +66,13 @@ class SgxCollateral(_message.Message):
     def __init__(self, version: _Optional[int] = ..., pck_crl_issuer_chain: _Optional[str] = ..., root_ca_crl: _Optional[str] = ..., pck_crl: _Optional[str] = ..., tcb_info_issuer_chain: _Optional[str] = ..., tcb_info: _Optional[str] = ..., qe_identity_issuer_chain: _Optional[str] = ..., qe_identity: _Optional[str] = ..., pck_certificate: _Optional[str] = ..., pck_signing_chain: _Optional[str] = ...) -> None: ...
 
 class GetSgxQuoteWithCollateralReply(_message.Message):
-    __slots__ = ("quote", "collateral", "enclave_held_data")
+    __slots__ = ("quote", "collateral", "enclave_held_data", "nonce")
     QUOTE_FIELD_NUMBER: _ClassVar[int]
     COLLATERAL_FIELD_NUMBER: _ClassVar[int]
     ENCLAVE_HELD_DATA_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     quote: bytes
     collateral: SgxCollateral
     enclave_held_data: bytes
-    def __init__(self, quote: _Optional[bytes] = ..., collateral: _Optional[_Union[SgxCollateral, _Mapping]] = ..., enclave_held_data: _Optional[bytes] = ...) -> None: ...
+    nonce: bytes
+    def __init__(self, quote: _Optional[bytes] = ..., collateral: _Optional[_Union[SgxCollateral, _Mapping]] = ..., enclave_held_data: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...

@@ -84,7 +84,10 @@ def evidence_from_message(message: untrusted_pb2.GetSgxQuoteWithCollateralReply)
     if message.HasField("collateral"):
         collateral = SgxCollateral(**_fields(message.collateral))
     return SgxEvidence(
-        quote=message.quote, collateral=collateral, enclave_held_data=message.enclave_held_data
+        quote=message.quote,
+        collateral=collateral,
+        enclave_held_data=message.enclave_held_data,
+        nonce=message.nonce,
     )
 
 
@@ -94,7 +97,10 @@ def evidence_to_message(evidence: SgxEvidence) -> untrusted_pb2.GetSgxQuoteWithC
     if evidence.collateral is not None:
         collateral = untrusted_pb2.SgxCollateral(**_fields(evidence.collateral))
     return untrusted_pb2.GetSgxQuoteWithCollateralReply(
-        quote=evidence.quote, collateral=collateral, enclave_held_data=evidence.enclave_held_data
+        quote=evidence.quote,
+        collateral=collateral,
+        enclave_held_data=evidence.enclave_held_data,
+        nonce=evidence.nonce,
     )
 
 

@@ -49,6 +49,8 @@ class SgxEvidence(BaseModel):
         collateral: what is needed to judge the quote; None where the reply had none.
         enclave_held_data: what the quote's report data is the digest of: the enclave's TLS
             certificate, DER.
+        nonce: what the client had asked with, 32 random bytes; b"" where it asked without. Never
+            the server's word: a proof keeps it so that the quote's freshness can be judged again.
     """
 
     model_config = ConfigDict(
@@ -63,3 +65,4 @@ class SgxEvidence(BaseModel):
     quote: bytes
     collateral: SgxCollateral | None
     enclave_held_data: bytes
+    nonce: bytes = b""
