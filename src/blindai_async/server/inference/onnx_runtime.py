@@ -11,7 +11,7 @@ import numpy as np
 
 from blindai_async.errors import TensorError
 from blindai_async.server.inference.onnx_safety import refuse_external_data
-from blindai_async.server.status_errors import incompatible_input, printable, unknown
+from blindai_async.server.status_errors import incompatible_input, status_text, unknown
 from blindai_async.tensors.dtypes import ModelDatumType, translate_dtype
 
 try:
@@ -105,7 +105,7 @@ class Model:
                 onnx_file, options, providers=["CPUExecutionProvider"]
             )
         except _RUNTIME_ERRORS as error:
-            raise unknown(f"The model does not load: {printable(error)}") from error
+            raise unknown(f"The model does not load: {status_text(error)}") from error
         self.inputs = _facts("input", self._session.get_inputs())
         self.outputs = _facts("output", self._session.get_outputs())
         self._output_names = [fact.name for fact in self.outputs]
@@ -140,9 +140,9 @@ class Model:
         try:
             outputs: list[Any] = self._session.run(self._output_names, feed, options)
         except ort_errors.InvalidArgument as error:
-            raise incompatible_input(printable(error)) from error
+            raise incompatible_input(status_text(error)) from error
         except _RUNTIME_ERRORS as error:
-            raise unknown(f"The inference failed: {printable(error)}") from error
+            raise unknown(f"The inference failed: {status_text(error)}") from error
         return outputs
 
 
@@ -180,8 +180,8 @@ def _facts(role: str, declared: Sequence[Any]) -> tuple[TensorFact, ...]:
         datum_type = _ORT_TYPES.get(node.type)
         if datum_type is None:
             raise unknown(
-                f"The model does not load: its {role} {printable(node.name)!r} is "
-                f"{printable(node.type)}, which is no datum type"
+                f"The model does not load: its {role} {status_text(node.name)!r} is "
+                f"{status_text(node.type)}, which is no datum type"
             )
         dims = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
         facts.append(TensorFact(node.name, dims, datum_type))
@@ -200,8 +200,8 @@ def _shape(dims: tuple[int | None, ...]) -> str:
 
 def _datum_type(fact: TensorFact, output: Any) -> ModelDatumType:
     if not isinstance(output, np.ndarray):
-        raise unknown(f"The inference failed: output {printable(fact.name)!r} has no value")
+        raise unknown(f"The inference failed: output {status_text(fact.name)!r} has no value")
     try:
         return translate_dtype(output.dtype)
     except TensorError as error:
-        raise unknown(f"The inference failed: {printable(error)}") from error
+        raise unknown(f"The inference failed: {status_text(error)}") from error
