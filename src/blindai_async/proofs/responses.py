@@ -27,6 +27,12 @@ from blindai_async.proofs.proof_policy import ProofPolicy
 from blindai_async.proofs.signature import SigningKey, verify_signature
 from blindai_async.proofs.signed_response import KeptPayload, SignedResponse
 from blindai_async.proofs.signer import SIGNER_CHECKS, verify_signer
+from blindai_async.proofs.upload_payload import (
+    check_upload_size,
+    read_send_model_payload,
+    upload_facts,
+)
+from blindai_async.specs import TensorSpec
 from blindai_async.tensors.inputs import translate_tensors
 from blindai_async.tensors.named import in_order
 from blindai_async.tensors.tensor import Tensor
@@ -40,18 +46,20 @@ __all__ = ["DeleteModelResponse", "PredictResponse", "UploadModelResponse"]
 
 _SHA256_BYTES = 32
 
-# An id, a hash, and the facts of some tensors.
-_MAX_UPLOAD_REPLY = 1 << 20
-
 
 class UploadModelResponse(SignedResponse):
     """The server's answer to an upload.
 
     Attributes:
         model_id: the id to predict with.
+        inputs: of the model, as a signed answer states them; empty where it states none. A 0.5
+            server repeats what the upload stated.
+        outputs: of the model, likewise.
     """
 
     model_id: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
     def validate(  # type: ignore[override]  # the API's name; pydantic's own is deprecated
         self,
@@ -117,9 +125,10 @@ class UploadModelResponse(SignedResponse):
         checks = CheckRecorder([*SIGNER_CHECKS, "model id", "model"])
         try:
             claims = verify_signer(self, demands, checks)
-            answer = _send_model_payload(self.payload or b"")
+            answer = read_send_model_payload(self.payload or b"")
+            facts = upload_facts(answer)
             with checks.check("model id", f"the model is kept as {answer.model_id!r}"):
-                check_shown(self.model_id, answer.model_id)
+                check_shown({name: getattr(self, name) for name in facts}, facts)
             with checks.check("model", "its SHA-256 is the signed one"):
                 check_model_hash(answer.model_hash, model_hash)
         except (AttestationError, SignatureError, ProofFormatError) as error:
@@ -128,7 +137,7 @@ class UploadModelResponse(SignedResponse):
 
     @classmethod
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:
-        return {"model_id": _send_model_payload(buffer[start:stop]).model_id}
+        return upload_facts(read_send_model_payload(buffer[start:stop]))
 
     @classmethod
     def from_reply(
@@ -145,12 +154,12 @@ class UploadModelResponse(SignedResponse):
             ProofFormatError: not such a reply.
             SignatureError: see `validate`.
         """
-        _check_size(reply)
+        check_upload_size(reply)
         try:
             message = securedexchange_pb2.SendModelReply.FromString(reply)
         except DecodeError as error:
             raise ProofFormatError("not a SendModelReply") from error
-        payload = _send_model_payload(message.payload)
+        payload = read_send_model_payload(message.payload)
         if not payload.model_id:
             raise ProofFormatError("the reply does not say under which id the model is kept")
         if model_hash is not None:
@@ -160,7 +169,7 @@ class UploadModelResponse(SignedResponse):
             signature=message.signature,
             attestation=attestation,
             kept=KeptPayload(message.payload, 0, len(message.payload)),
-            model_id=payload.model_id,
+            **upload_facts(payload),
         )
 
 
@@ -365,20 +374,3 @@ class DeleteModelResponse(BaseModel):
     """The server's answer to a deletion: that it came is all it says."""
 
     model_config = ConfigDict(defer_build=True, extra="forbid")
-
-
-def _check_size(reply: bytes) -> None:
-    """Refuse what is far too long, before it is parsed: each two bytes may become an object."""
-    if len(reply) > _MAX_UPLOAD_REPLY:
-        raise ProofFormatError(f"the answer to an upload has {len(reply)} bytes")
-
-
-def _send_model_payload(payload: bytes) -> securedexchange_pb2.SendModelPayload:
-    _check_size(payload)
-    try:
-        message = securedexchange_pb2.Payload.FromString(payload)
-    except DecodeError as error:
-        raise ProofFormatError("not a well-formed payload") from error
-    if message.WhichOneof("payload") != "send_model_payload":
-        raise ProofFormatError("the payload does not speak of an upload")
-    return message.send_model_payload
