@@ -49,8 +49,8 @@ class ProofAppraisal:
 
     Attributes:
         checks: each check, in the order in which they were made.
-        claims: what the evidence proves, or, where it was refused, had shown until then; None
-            where it was not verified.
+        claims: what the evidence proves, or, where it was refused itself, had shown until then;
+            None where it was not verified. Of a refused proof they prove the enclave at most.
         error: why the proof was refused; None where it was accepted.
     """
 
@@ -79,10 +79,14 @@ class CheckRecorder:
 
     Args:
         names: of the checks, in order.
+
+    Attributes:
+        claims: what the evidence has proven so far.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._checks = {name: ProofCheck(name, CheckOutcome.NOT_REACHED) for name in names}
+        self.claims: DcapClaims | None = None
 
     def note(self, name: str, outcome: CheckOutcome, detail: str) -> None:
         """Note how a check ended."""
@@ -103,10 +107,7 @@ class CheckRecorder:
             raise
         self.note(name, CheckOutcome.PASSED, detail)
 
-    def appraisal(
-        self, claims: DcapClaims | None, error: BlindAIError | None = None
-    ) -> ProofAppraisal:
+    def appraisal(self, error: BlindAIError | None = None) -> ProofAppraisal:
         """All outcomes together, with what ended the judgement where something did."""
-        if isinstance(error, AttestationError):
-            claims = error.claims
+        claims = error.claims if isinstance(error, AttestationError) else self.claims
         return ProofAppraisal(tuple(self._checks.values()), claims, error)

@@ -124,7 +124,7 @@ class UploadModelResponse(SignedResponse):
             raise ValueError(f"model_hash has {len(model_hash)} bytes; a SHA-256 digest has 32")
         checks = CheckRecorder([*SIGNER_CHECKS, "model id", "model"])
         try:
-            claims = verify_signer(self, demands, checks)
+            verify_signer(self, demands, checks)
             answer = read_send_model_payload(self.payload or b"")
             facts = upload_facts(answer)
             with checks.check("model id", f"the model is kept as {answer.model_id!r}"):
@@ -132,8 +132,8 @@ class UploadModelResponse(SignedResponse):
             with checks.check("model", "its SHA-256 is the signed one"):
                 check_model_hash(answer.model_hash, model_hash)
         except (AttestationError, SignatureError, ProofFormatError) as error:
-            return checks.appraisal(None, error)
-        return checks.appraisal(claims)
+            return checks.appraisal(error)
+        return checks.appraisal()
 
     @classmethod
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:
@@ -283,7 +283,7 @@ class PredictResponse(SignedResponse):
             digest.update(array_bytes(tensor.array))
         checks = CheckRecorder([*SIGNER_CHECKS, "model id", "inputs", "outputs"])
         try:
-            claims = verify_signer(self, demands, checks)
+            verify_signer(self, demands, checks)
             payload = self.payload or b""
             answer = read_run_model_payload(payload, 0, len(payload))
             with checks.check("model id", f"the answer is of {answer.model_id!r}"):
@@ -294,8 +294,8 @@ class PredictResponse(SignedResponse):
                 check_shown(self.model_id, answer.model_id)
                 check_shown_outputs(self.output, answer.outputs)
         except (AttestationError, SignatureError, ProofFormatError) as error:
-            return checks.appraisal(None, error)
-        return checks.appraisal(claims)
+            return checks.appraisal(error)
+        return checks.appraisal()
 
     @classmethod
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:

@@ -28,13 +28,8 @@ SIGNER_CHECKS: Final = (*_EVIDENCE_CHECKS, "signature")
 _OUT_OF_TIME = re.compile(r"has expired at|is not valid before")
 
 
-def verify_signer(
-    response: SignedResponse, demands: ProofPolicy, checks: CheckRecorder
-) -> DcapClaims | None:
-    """Establish who signed a response, and that it is signed.
-
-    Returns:
-        What the evidence proves; None where it was not verified.
+def verify_signer(response: SignedResponse, demands: ProofPolicy, checks: CheckRecorder) -> None:
+    """Establish who signed a response, and that it is signed; `checks` keeps what was found.
 
     Raises:
         AttestationError: the evidence is missing, does not hold, or the policy refuses it.
@@ -46,12 +41,12 @@ def verify_signer(
         raise checks.failed(
             "signature", SignatureError("the response is not signed: it proves nothing")
         )
-    claims, key = None, demands.enclave_signing_key
+    key = demands.enclave_signing_key
     if response.attestation is None:
         _accept_simulation(demands, checks)
     elif demands.validate_quote:
-        claims = _verify_evidence(response.attestation, demands, checks)
-        key = _proven_key(claims, key, checks)
+        checks.claims = _verify_evidence(response.attestation, demands, checks)
+        key = _proven_key(checks.claims, key, checks)
     else:
         _trust_key_alone(key, checks)
     if key is None:
@@ -63,7 +58,6 @@ def verify_signer(
     else:
         with checks.check("signature", "signed by the enclave's key"):
             verify_signature(key, signature, payload)
-    return claims
 
 
 def _accept_simulation(demands: ProofPolicy, checks: CheckRecorder) -> None:
@@ -101,8 +95,9 @@ def _verify_evidence(
 
 
 def _note_evidence(claims: DcapClaims | None, checks: CheckRecorder) -> None:
-    checks.note("evidence", CheckOutcome.PASSED, "it leads to the root of trust")
     if claims is not None:
+        held = f"every step passed; root of trust: {claims.trust_root}"
+        checks.note("evidence", CheckOutcome.PASSED, held)
         checks.note(
             "freshness",
             CheckOutcome.PASSED,
