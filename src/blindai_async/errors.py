@@ -6,10 +6,11 @@
     ├── AttestationError                 the evidence, or what it shows, is not acceptable
     │   ├── IdentityError                  another enclave than the policy's
     │   ├── DebugNotAllowedError           a debug enclave, whose memory its host can read
-    │   └── QuoteValidationError           the evidence itself does not hold
-    │       ├── NotAnEnclaveError            it does not lead to the hardware's root of trust
-    │       ├── EnclaveHeldDataError         the quote was made for another certificate
-    │       └── TcbStatusError               the platform's patch level is not accepted
+    │   ├── QuoteValidationError           the evidence itself does not hold
+    │   │   ├── NotAnEnclaveError            it does not lead to the hardware's root of trust
+    │   │   ├── EnclaveHeldDataError         the quote was made for another certificate
+    │   │   └── TcbStatusError               the platform's patch level is not accepted
+    │   └── SimulationProofError           (SignatureError) a kept answer came without evidence
     ├── SignatureError                   a signed answer is another one, or not the enclave's
     ├── ProofFormatError                 (ValueError) not a proof file, or a truncated one
     ├── HardwareModeUnsupportedError     evidence was asked of a simulation server
@@ -17,6 +18,8 @@
     ├── TransportError                   (ConnectionError) the call did not reach a proper answer
     │   ├── DeadlineExceededError          (TimeoutError)
     │   ├── RequestRejectedError           the server answered, and said no
+    │   │   ├── ModelNotFoundError           it has no model of this id
+    │   │   └── TensorMismatchError          the model takes other inputs
     │   └── CloudLookupError               the enclave's address could not be looked up
     ├── ConnectionClosedError            (ValueError) the connection is closed, or was never opened
     ├── TensorError                      (ValueError) an input that has no place on the wire
@@ -53,6 +56,7 @@ __all__ = [
     "EnclaveHeldDataError",
     "HardwareModeUnsupportedError",
     "IdentityError",
+    "ModelNotFoundError",
     "NotAnEnclaveError",
     "PolicyFormatError",
     "ProofFormatError",
@@ -61,8 +65,10 @@ __all__ = [
     "SecurityWarning",
     "SignatureError",
     "SimulationModeWarning",
+    "SimulationProofError",
     "TcbStatusError",
     "TensorError",
+    "TensorMismatchError",
     "TransportError",
     "UntrustedRootWarning",
     "UnverifiedHostWarning",
@@ -201,6 +207,10 @@ class SignatureError(BlindAIError):
     """A signed answer is not the enclave's, or does not answer what was asked."""
 
 
+class SimulationProofError(AttestationError, SignatureError):
+    """A kept response came without evidence: a server in simulation mode gave it."""
+
+
 class ProofFormatError(BlindAIError, ValueError):
     """The bytes are not a proof, or a proof of another kind."""
 
@@ -241,6 +251,14 @@ class DeadlineExceededError(TransportError, TimeoutError):
 
 class RequestRejectedError(TransportError):
     """The server received the request and refused it; sending it again will not help."""
+
+
+class ModelNotFoundError(RequestRejectedError):
+    """The server has no model of this id: never uploaded, deleted, or lost in a restart."""
+
+
+class TensorMismatchError(RequestRejectedError):
+    """The inputs do not fit the model: their number, dtypes or shapes are others."""
 
 
 class CloudLookupError(TransportError):

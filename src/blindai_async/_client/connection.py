@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from anyio import to_thread
 
 from blindai_async._client.life import ConnectionLife
 from blindai_async._client.model_source import open_model
+from blindai_async._client.onnx_file import check_onnx_file
 from blindai_async._client.predict_many import predict_many
 from blindai_async._wire.tensor_data import outgoing
 from blindai_async.specs import model_spec
 from blindai_async.tensors.inputs import conversion_is_costly, translate_tensors
+from blindai_async.tensors.named import in_order
 
 if TYPE_CHECKING:
     import os
@@ -113,6 +117,10 @@ class AsyncConnection(ConnectionLife):
         """Upload an ONNX model, streamed from disk without holding it in memory.
 
         Most models tell their inputs and outputs themselves; the specs are for those that do not.
+        A file that shows that no server could serve it is refused before it is sent: weights in
+        other files, inputs or outputs that are no tensors of a `ModelDatumType` (strings,
+        sequences, float16). A server gives all outputs of a model, and 0.5 servers cannot be told
+        to leave some out: cut the file (``onnx.utils.extract_model``, see the README).
 
         Args:
             model: a path, or the model's bytes.
@@ -131,7 +139,8 @@ class AsyncConnection(ConnectionLife):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the model is empty. `TensorError` where a spec is none.
+            ValueError: the model is empty. `TensorError` where a spec cannot be read, or the file
+                shows that the model cannot be served.
             SignatureError: `sign`, and the answer is not this enclave's about this model.
             TransportError: no proper answer came. `RequestRejectedError` where the server refused
                 the model, `DeadlineExceededError` past the deadline.
@@ -139,6 +148,7 @@ class AsyncConnection(ConnectionLife):
         """
         self._keeper.check_usable()
         spec = model_spec(input_specs, output_specs, shape, dtype, dtype_out)
+        file_names = await to_thread.run_sync(check_onnx_file, model)
         begun = False
 
         def progress(sent: int, total: int) -> None:
@@ -168,6 +178,7 @@ class AsyncConnection(ConnectionLife):
         )
         self.input_specs = [[list(entry.dims), entry.dtype] for entry in spec.inputs]
         self.output_specs = [entry.dtype for entry in spec.outputs]
+        self._names.learn(response, spec, file_names)
         if self._batcher is not None:
             self._batcher.forget(response.model_id)
         return response
@@ -187,9 +198,13 @@ class AsyncConnection(ConnectionLife):
 
         Args:
             model_id: from `upload_model`.
-            tensors: one input or a list of several. An input is a NumPy array of any layout, a
-                torch tensor, or a flat list of numbers, which needs `dtype` and `shape`. The types
-                of `ModelDatumType` have a place on the wire; others (float16, complex) do not.
+            tensors: one input, a list of several, or a mapping by the model's names of them. An
+                input is a NumPy array of any layout, a torch tensor, or a flat list of numbers,
+                which needs `dtype` and `shape`. The types of `ModelDatumType` have a place on the
+                wire; others (float16, complex) do not. The names are known from the last upload of
+                `model_id` over this connection (the file, its specs, or the answer). Of another
+                model they are sent as they stand, in the mapping's order, and never batched: 0.5
+                servers go by the order, the server of this package by the names.
             dtype: of each input, or one for all: a `ModelDatumType`, a NumPy or torch dtype, or its
                 name. An array has its own, and one given beside it must be the same.
             shape: of each input, or one shape.
@@ -201,10 +216,12 @@ class AsyncConnection(ConnectionLife):
             batch: let the call be joined with others, on a connection with `batching`.
 
         Raises:
-            TensorError: an input has no place on the wire; nothing was sent.
+            TensorError: an input has no place on the wire, or a name that the model does not have;
+                nothing was sent.
             SignatureError: `sign`, and the answer is not this enclave's to this question.
             TransportError: no proper answer came. `RequestRejectedError` where the server refused
-                the request, `DeadlineExceededError` past the deadline.
+                the request: `ModelNotFoundError` where it has no such model, `TensorMismatchError`
+                where the model takes other inputs. `DeadlineExceededError` past the deadline.
             ConnectionClosedError: the connection is closed, or was not opened.
         """
         self._keeper.check_usable()
@@ -213,7 +230,13 @@ class AsyncConnection(ConnectionLife):
         self._recorder.calls += 1
         timeout = _seconds(timeout, self._settings.timeouts.call)
         batcher = self._batcher if batch and not sign else None
+        names: Sequence[str] = ()
         try:
+            if type(tensors) is not np.ndarray and isinstance(tensors, Mapping):
+                names = self._names.order(model_id, tensors)
+                tensors, dtype, shape = in_order(tensors, dtype, shape, names)
+                if not self._names.knows_inputs(model_id):
+                    batcher = None  # only the server can put them in order
             if batcher is not None and batcher.room.full:
                 await batcher.room.wait(timeout)
                 timeout -= time.perf_counter() - started
@@ -230,12 +253,16 @@ class AsyncConnection(ConnectionLife):
                     batcher.leave(place)
                     raise
             else:
-                wire = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
+                wire = [
+                    outgoing(tensor, index, names[index] if names else "")
+                    for index, tensor in enumerate(inputs)
+                ]
                 response = await self._send(model_id, wire, timeout, sign=sign)
         except BaseException:
             self._recorder.failures += 1
             raise
         self._recorder.latency.add(time.perf_counter() - started)
+        self._names.name_outputs(model_id, response)
         return response
 
     def predict_many(
@@ -296,11 +323,13 @@ class AsyncConnection(ConnectionLife):
         """
         self._keeper.check_usable()
         _check_model_id(model_id)
-        return await self._calls.run(
+        response = await self._calls.run(
             "delete_model",
             lambda session, left: session.delete_model(model_id, timeout=left),
             _seconds(timeout, self._settings.timeouts.call),
         )
+        self._names.forget(model_id)
+        return response
 
 
 connect = AsyncConnection

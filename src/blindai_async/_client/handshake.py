@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from blindai_async._printable import printable
 from blindai_async._transport.attested_port import AttestedPort
 from blindai_async._transport.channels import (
     MAX_UNTRUSTED_REPLY,
@@ -20,7 +21,6 @@ from blindai_async._transport.channels import (
     wait_until_ready,
 )
 from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
-from blindai_async._transport.rpc_errors import printable
 from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message, verify_evidence
 from blindai_async.attestation import enclave_signing_key

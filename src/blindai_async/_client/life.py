@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from blindai_async._batching.batcher import Batcher
 from blindai_async._client.config import ConnectionConfig, warn_of_missing_protection
 from blindai_async._client.debug_logging import log_everything
+from blindai_async._client.model_names import ModelNames
 from blindai_async._client.retrying import RetryingCaller
 from blindai_async._client.session import EnclaveSession
 from blindai_async._client.session_manager import SessionManager
@@ -100,6 +101,7 @@ class ConnectionLife:
         self._batching = batching
         self._batcher: Batcher | None = None
         self._recorder = Recorder()
+        self._names = ModelNames()
         self._keeper = SessionManager(self._settings, self._begin_session)
         self._calls = RetryingCaller(self._keeper, self._settings.retry)
         if debug_mode:

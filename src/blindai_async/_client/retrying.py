@@ -11,7 +11,7 @@ from grpc.aio import UsageError
 from blindai_async._client.retry_budget import RetryBudget, is_retryable
 from blindai_async._transport.deadline import Deadline
 from blindai_async._transport.rpc_errors import without_frames
-from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
+from blindai_async.errors import DeadlineExceededError, ModelNotFoundError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -125,9 +125,9 @@ class RetryingCaller:
 
     def _explained(self, error: TransportError) -> TransportError:
         """A model that only the enclave's former life knew is not a riddle for its caller."""
-        if self._keeper.changes and "doesn't exist" in error.details:
+        if self._keeper.changes and isinstance(error, ModelNotFoundError):
             hint = "; the enclave has restarted since, and models that were not saved are gone"
-            return RequestRejectedError(f"{error}{hint}", code=error.code, details=error.details)
+            return ModelNotFoundError(f"{error}{hint}", code=error.code, details=error.details)
         return error
 
     async def drain(self) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from grpc.aio import AioRpcError, Metadata
 
-from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
+from blindai_async._printable import printable
+from blindai_async.errors import (
+    DeadlineExceededError,
+    ModelNotFoundError,
+    RequestRejectedError,
+    TensorMismatchError,
+    TransportError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ["MappedErrors", "from_rpc_error", "presentable", "printable", "without_frames"]
+__all__ = ["MappedErrors", "from_rpc_error", "presentable", "without_frames"]
 
 _Error = TypeVar("_Error", bound=BaseException)
-
-_MAX_DETAILS = 500
 
 _Code = grpc.StatusCode
 
@@ -36,6 +42,23 @@ _REJECTIONS = frozenset(
         _Code.UNKNOWN,
     }
 )
+
+# How 0.5 servers, and the one that comes with this package, word the refusals that callers treat
+# differently: the statuses are shared with other refusals, so that the text has to tell them apart.
+_NO_MODEL = re.compile(r"\AModel doesn't exist")
+_NO_FIT = re.compile(r"\A(Incompatible tensor input\b|Tensor serialization error)")
+_REFUSALS: tuple[tuple[frozenset[_Code], re.Pattern[str], type[RequestRejectedError]], ...] = (
+    (frozenset({_Code.INVALID_ARGUMENT, _Code.NOT_FOUND}), _NO_MODEL, ModelNotFoundError),
+    (frozenset({_Code.INVALID_ARGUMENT, _Code.UNKNOWN}), _NO_FIT, TensorMismatchError),
+)
+
+_REFUSAL_HINTS: dict[type[TransportError], str] = {
+    ModelNotFoundError: "upload_model() returns the id; models that were not saved go in a restart",
+    TensorMismatchError: (
+        "dtype and shape have to be the model's; NumPy's floats are float64, and most models take "
+        "float32: array.astype(numpy.float32)"
+    ),
+}
 
 _HINTS = {
     _Code.UNAVAILABLE: (
@@ -60,13 +83,21 @@ def from_rpc_error(error: AioRpcError, what: str, secrets: Sequence[str] = ()) -
     code = error.code()
     details = _shown(error.details(), secrets)
     said = f": {details}" if details else ""
-    hint = f" ({_HINTS[code]})" if code in _HINTS else ""
-    message = f"{what}: {code.name}{said}{hint}"
+    kind = _kind(code, details)
+    advice = _REFUSAL_HINTS.get(kind, _HINTS.get(code, ""))
+    hint = f" ({advice})" if advice else ""
+    return kind(f"{what}: {code.name}{said}{hint}", code=code.name, details=details)
+
+
+def _kind(code: grpc.StatusCode, details: str) -> type[TransportError]:
     if code is _Code.DEADLINE_EXCEEDED:
-        return DeadlineExceededError(message, code=code.name, details=details)
-    if code in _REJECTIONS:
-        return RequestRejectedError(message, code=code.name, details=details)
-    return TransportError(message, code=code.name, details=details)
+        return DeadlineExceededError
+    if code not in _REJECTIONS:
+        return TransportError
+    for codes, text, kind in _REFUSALS:
+        if code in codes and text.match(details):
+            return kind
+    return RequestRejectedError
 
 
 class MappedErrors:
@@ -132,12 +163,3 @@ def _shown(text: str | None, secrets: Sequence[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "**********")
     return printable(text)
-
-
-def printable(text: str, limit: int = _MAX_DETAILS) -> str:
-    """Cut text from a peer down to what may stand in a log: no control characters, not too long.
-
-    A hostile peer could otherwise forge log lines or drive a terminal.
-    """
-    shown = "".join(c if c.isprintable() else " " for c in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

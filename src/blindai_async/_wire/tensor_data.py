@@ -63,9 +63,9 @@ class OutgoingTensor(NamedTuple):
     nbytes: int
 
 
-def outgoing(tensor: InputTensor, index: int) -> OutgoingTensor:
+def outgoing(tensor: InputTensor, index: int, name: str = "") -> OutgoingTensor:
     """Prepare one input for the wire; its memory is shared, not copied."""
-    info = encode_info(tensor.shape, tensor.datum_type, index)
+    info = encode_info(tensor.shape, tensor.datum_type, index, name)
     view = array_bytes(tensor.array)
     return OutgoingTensor(info, (view,), view.nbytes)
 
@@ -75,8 +75,10 @@ def array_bytes(array: npt.NDArray[Any]) -> memoryview:
     return array.data.cast("B") if array.size else memoryview(b"")
 
 
-def encode_info(dims: Sequence[int], datum_type: ModelDatumType, index: int) -> bytes:
-    """Encode a `TensorInfo` (no name: the index is the key, see the wire's RunModel)."""
+def encode_info(
+    dims: Sequence[int], datum_type: ModelDatumType, index: int, name: str = ""
+) -> bytes:
+    """Encode a `TensorInfo`; the index is the key of its chunks, see the wire's RunModel."""
     encoded = b""
     if dims:
         packed = b"".join(map(varint, dims))
@@ -85,6 +87,9 @@ def encode_info(dims: Sequence[int], datum_type: ModelDatumType, index: int) -> 
         encoded += b"\x10" + varint(datum_type)
     if index:
         encoded += b"\x18" + varint(index)
+    if name:
+        text = name.encode()
+        encoded += b"\x22" + varint(len(text)) + text
     return encoded
 
 

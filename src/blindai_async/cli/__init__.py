@@ -1,7 +1,8 @@
 """The command line, `blindai-async`: one file a command (extra `[cli]`).
 
-Exit codes: 0; 1 where an operation failed, with one line on stderr that says what and what to do;
-2 where the command line was wrong; 130 after Ctrl-C.
+Exit codes: 0; 2 where the command line was wrong; 3 where evidence or a proof was refused; 4 where
+the server was not reached; 1 where an operation failed otherwise; 130 after Ctrl-C. A failure is
+one line on stderr that says what failed and what to do.
 """
 
 import faulthandler

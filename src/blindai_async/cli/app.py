@@ -14,6 +14,7 @@ from blindai_async.cli.commands.predict import predict
 from blindai_async.cli.commands.serve import serve
 from blindai_async.cli.commands.upload import upload
 from blindai_async.cli.commands.verify import verify
+from blindai_async.cli.run_command import LogLevelOption, log_from
 
 __all__ = ["app", "run"]
 
@@ -40,8 +41,18 @@ def blindai_async(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    log_level: LogLevelOption = None,
 ) -> None:
-    """Confidential inference with BlindAI 0.5 servers: ONNX models inside SGX enclaves."""
+    """Confidential inference with BlindAI 0.5 servers: ONNX models inside SGX enclaves.
+
+    An option counts before an environment variable (BLINDAI_HOST, BLINDAI_POLICY,
+    BLINDAI_CERTIFICATE, BLINDAI_ROOT, ...), and that before a profile (--profile).
+
+    Exit codes: 2 for a wrong command line, 3 for refused evidence or a refused proof, 4 for a
+    server that is not reached, 1 for every other failure.
+    """
+    del version  # its callback has printed it
+    log_from(log_level)
 
 
 for command in (demo, serve, upload, predict, delete, attest, verify):

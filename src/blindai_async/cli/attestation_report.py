@@ -1,4 +1,4 @@
-"""What is known about an enclave, and the verdict: as text, for machines, and for a page."""
+"""What is known about an enclave or a proof, and the verdict: as text, and for machines."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, StepReport
-from blindai_async.cli.run_command import describe
+from blindai_async.cli.advice import describe
+from blindai_async.cli.answer import Answer
 from blindai_async.errors import AttestationError, BlindAIError
+from blindai_async.proofs import CheckOutcome, ProofCheck
 
 __all__ = ["AttestationReport"]
 
 
 @dataclass(frozen=True)
 class AttestationReport:
-    """The outcome of one attestation.
+    """The outcome of one attestation, or of judging one proof.
 
     Attributes:
         subject: what was judged: a server or a file.
@@ -22,6 +24,8 @@ class AttestationReport:
         policy: which policy judged, in words.
         claims: what was proven, or, where `proven` is False, only read; None where nothing was.
         refusal: what ended it; None where everything was accepted.
+        checks: of a proof, in their order; of a server there are the steps and the policy alone.
+        answer: what a proof shows; None for a server.
     """
 
     subject: str
@@ -29,6 +33,8 @@ class AttestationReport:
     policy: str
     claims: DcapClaims | None
     refusal: BlindAIError | None = None
+    checks: tuple[ProofCheck, ...] = ()
+    answer: Answer | None = None
 
     @classmethod
     def refused(
@@ -64,6 +70,21 @@ class AttestationReport:
         """The outcome of each step of the verification; empty where there was nothing to verify."""
         return () if self.claims is None else self.claims.steps
 
+    @property
+    def policy_check(self) -> ProofCheck:
+        """What the policy made of what the steps proved: evidence that holds may be another's."""
+        for check in self.checks:
+            if check.name == "policy":
+                return check
+        if not self.proven:
+            return ProofCheck("policy", CheckOutcome.NOT_REACHED)
+        if self.refusal is None:
+            found = "the enclave is one that the policy accepts"
+            return ProofCheck("policy", CheckOutcome.PASSED, found)
+        if isinstance(self.refusal, AttestationError):
+            return ProofCheck("policy", CheckOutcome.FAILED, str(self.refusal))
+        return ProofCheck("policy", CheckOutcome.PASSED)
+
     def facts(self) -> list[tuple[str, str]]:
         """What the evidence says, as labels and values."""
         claims = self.claims
@@ -98,13 +119,20 @@ class AttestationReport:
             f"policy       {self.policy}",
             f"verdict      {self.verdict}",
         ]
+        answer = [] if self.answer is None else [f"{k:<12} {v}" for k, v in self.answer.facts()]
+        if answer and self.refusal is not None:
+            answer.insert(0, "what follows is what the file says, and is UNPROVEN")
+        checks = [_row(check.name, check.outcome, check.detail) for check in self.checks]
         steps = [f"{step.number:>2} {step.outcome:<12} {step.name}" for step in self.steps]
+        if steps:
+            steps.append(f"   {self.policy_check.outcome:<12} Policy")
         facts = [f"{label:<12} {value}" for label, value in self.facts()]
         if facts and not self.proven:
             facts.insert(
                 0, "what follows was read from evidence that does not hold, and is UNPROVEN"
             )
-        return [line for part in (head, steps, facts) if part for line in ("", *part)][1:]
+        parts = (head, answer, checks, steps, facts)
+        return [line for part in parts if part for line in ("", *part)][1:]
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines."""
@@ -112,6 +140,7 @@ class AttestationReport:
         error = None
         if self.refusal is not None:
             error = {"class": type(self.refusal).__name__, "message": str(self.refusal)}
+        checks = self.checks or (self.policy_check,)
         return {
             "subject": self.subject,
             "judged_at": self.at.isoformat(),
@@ -120,5 +149,14 @@ class AttestationReport:
             "proven": self.proven,
             "intels_root": self.intels_root,
             "error": error,
+            "answer": None if self.answer is None else self.answer.as_json(),
+            "checks": [
+                {"name": check.name, "outcome": str(check.outcome), "detail": check.detail}
+                for check in checks
+            ],
             "claims": claims,
         }
+
+
+def _row(name: str, outcome: str, detail: str) -> str:
+    return f"{name:<12} {outcome:<12} {detail}".rstrip()

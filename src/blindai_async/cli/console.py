@@ -9,7 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-__all__ = ["complaint", "json_line", "line", "note", "printable", "progress"]
+from blindai_async._printable import printable
+
+__all__ = ["complaint", "json_line", "line", "note", "progress"]
+
+_MAX_LINE = 4000
 
 Advance = Callable[[int, int], None]
 """Takes what is done and the total, both in the same unit."""
@@ -27,19 +31,14 @@ def json_line(result: Any) -> None:
 
 
 def note(text: str) -> None:
-    """A line beside the result, on stderr."""
-    sys.stderr.write(f"{printable(' '.join(text.split()))}\n")
+    """A line beside the result, on stderr; what a server said may stand in it."""
+    sys.stderr.write(f"{printable(' '.join(text.split()), _MAX_LINE)}\n")
     sys.stderr.flush()
 
 
 def complaint(text: str) -> None:
     """The one line that ends an operation that failed."""
     note(f"blindai-async: {text}")
-
-
-def printable(text: str) -> str:
-    """Text that a terminal shows and does not obey: a server's words may hold anything."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 @contextlib.contextmanager

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from blindai_async._printable import printable
 from blindai_async.cli import console
 from blindai_async.cli.attestation_report import AttestationReport
 from blindai_async.cli.report_html import report_page
 
 __all__ = ["AsJson", "AsPage", "publish"]
+
+_MAX_LINE = 4000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 AsPage = Annotated[
@@ -30,6 +33,6 @@ def publish(report: AttestationReport, page: Path | None, *, as_json: bool) -> N
         console.json_line(report.as_json())
     else:
         for text in report.lines():
-            console.line(console.printable(text))
+            console.line(printable(text, _MAX_LINE))
     if report.refusal is not None:
         raise report.refusal

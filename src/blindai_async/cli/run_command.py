@@ -3,73 +3,97 @@
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, ParamSpec
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from enum import StrEnum
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
 from blindai_async.cli import console
-from blindai_async.errors import (
-    AttestationError,
-    BlindAIError,
-    CloudLookupError,
-    DeadlineExceededError,
-    DebugNotAllowedError,
-    HardwareModeUnsupportedError,
-    IdentityError,
-    NotAnEnclaveError,
-    RequestRejectedError,
-    SecurityWarning,
-    SignatureError,
-    TcbStatusError,
-    TransportError,
-    VersionError,
-)
+from blindai_async.cli.advice import FAILED, INTERRUPTED, describe, exit_code
+from blindai_async.errors import BlindAIError, SecurityWarning
 
-__all__ = ["OperationError", "operation"]
+__all__ = ["LogLevelOption", "OperationError", "log_from", "operation"]
 
 P = ParamSpec("P")
-
-INTERRUPTED = 130
-ROOT_STEP = 2
-
-ADVICE: tuple[tuple[type[BlindAIError], str], ...] = (
-    (IdentityError, "do not rely on it; an updated enclave's new policy comes from its owner"),
-    (DebugNotAllowedError, "do not rely on it: its host can read its memory"),
-    (TcbStatusError, "have the platform updated, or accept the status in the policy"),
-    (AttestationError, "do not rely on it"),
-    (SignatureError, "do not rely on it"),
-    (HardwareModeUnsupportedError, "pass --simulation where unproven protection will do"),
-    (VersionError, "use a server of version 0.5"),
-    (DeadlineExceededError, "check the server, or allow more time with --timeout"),
-    (CloudLookupError, "check BLINDAI_API_KEY"),
-    (RequestRejectedError, ""),
-    (TransportError, "check that the server runs, its address and its ports"),
-)
-"""What to do about an error; the first class that fits counts."""
 
 
 class OperationError(Exception):
     """A failure of the command line's own, in words for its user."""
 
 
-def operation(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Make an asynchronous command one that typer runs, with this package's exit codes."""
+class LogLevel(StrEnum):
+    """From which level on the package's log goes to stderr."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+LogLevelOption = Annotated[
+    LogLevel | None,
+    typer.Option(
+        "--log-level",
+        envvar="BLINDAI_LOG_LEVEL",
+        show_default=False,
+        help="Write the package's log to stderr, from this level on.",
+    ),
+]
+
+
+def log_from(level: LogLevel | None) -> None:
+    """Write the package's log to stderr, where a level was asked for."""
+    if level is not None:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("blindai_async").setLevel(level.value.upper())
+
+
+def operation(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make an asynchronous command one that typer runs, with this package's exit codes.
+
+    It gains the option ``--log-level``, and what typer knows of its call as ``context``.
+    """
 
     @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        code = _exit_code(lambda: asyncio.run(command(*args, **kwargs)))
+    def run(
+        *args: Any,
+        context: typer.Context | None = None,
+        log_level: LogLevel | None = None,
+        **kwargs: Any,
+    ) -> None:
+        log_from(log_level)
+        code = _exit_code(lambda: asyncio.run(command(*args, **kwargs)), _options_of(context))
         if code:
             raise typer.Exit(code)
 
+    own = inspect.signature(command).parameters.values()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter("context", keyword, annotation=typer.Context),
+        inspect.Parameter("log_level", keyword, default=None, annotation=LogLevelOption),
+    ]
+    # What typer reads: names, defaults, and annotations that carry the options.
+    run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined] # PEP 362
+    run.__annotations__ = dict(command.__annotations__) | {
+        parameter.name: parameter.annotation for parameter in added
+    }
+    del run.__wrapped__
     return run
 
 
-def _exit_code(run: Callable[[], None]) -> int:
+def _options_of(context: typer.Context | None) -> Collection[str] | None:
+    if context is None:
+        return None
+    return {option for parameter in context.command.params for option in parameter.opts}
+
+
+def _exit_code(run: Callable[[], None], options: Collection[str] | None) -> int:
     logging.getLogger("blindai_async").addHandler(logging.NullHandler())
     try:
         with _security_warnings() as sentences:
@@ -79,23 +103,13 @@ def _exit_code(run: Callable[[], None]) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone. Python would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILED
     except (OperationError, BlindAIError, OSError) as error:
-        console.complaint(describe(error))
-        return 1
+        console.complaint(describe(error, options))
+        return exit_code(error)
     for sentence in sentences:
         console.note(f"warning: {sentence}")
     return 0
-
-
-def describe(error: Exception) -> str:
-    """An error in one sentence: what failed, and what to do about it."""
-    if isinstance(error, OSError) and not isinstance(error, BlindAIError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    advice = next((text for kind, text in ADVICE if isinstance(error, kind)), "")
-    if isinstance(error, NotAnEnclaveError) and error.step == ROOT_STEP:
-        advice += ", unless it is an emulated platform: then name its root with --root"
-    return f"{str(error).rstrip('.')}; {advice}" if advice else str(error)
 
 
 @contextlib.contextmanager

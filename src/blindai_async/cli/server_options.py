@@ -13,6 +13,7 @@ from grpc.aio import ClientInterceptor
 
 from blindai_async import AsyncConnection, Timeouts, connect
 from blindai_async.attestation import INTEL_SGX_ROOT, TrustRoot
+from blindai_async.cli.profile import ProfileOption
 from blindai_async.cli.run_command import OperationError
 from blindai_async.errors import BlindAIError
 
@@ -27,25 +28,43 @@ def _option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 # typer's
 class Server:
     """Which server to talk to, and what it has to prove."""
 
-    host: Annotated[str, _option("--host", help="Its name or address.")] = "localhost"
+    host: Annotated[str, _option("--host", help="Its name or address.", envvar="BLINDAI_HOST")] = (
+        "localhost"
+    )
     cloud: Annotated[
         bool, _option("--cloud", help="Ask the cloud service for the server; needs an API key.")
     ] = False
-    attested_port: Annotated[int, _option("--attested-port", help="Of its enclave.")] = 50051
-    untrusted_port: Annotated[int, _option("--untrusted-port", help="Of its host.")] = 50052
-    server_name: Annotated[str, _option("--server-name", help="The name in its certificates.")] = (
-        "blindai-srv"
-    )
+    attested_port: Annotated[
+        int, _option("--attested-port", help="Of its enclave.", envvar="BLINDAI_ATTESTED_PORT")
+    ] = 50051
+    untrusted_port: Annotated[
+        int, _option("--untrusted-port", help="Of its host.", envvar="BLINDAI_UNTRUSTED_PORT")
+    ] = 50052
+    server_name: Annotated[
+        str,
+        _option(
+            "--server-name", help="The name in its certificates.", envvar="BLINDAI_SERVER_NAME"
+        ),
+    ] = "blindai-srv"
     policy: Annotated[
         Path | None,
-        _option("--policy", help="What its enclave has to be, TOML; else the built-in policy."),
+        _option(
+            "--policy",
+            help="What its enclave has to be, TOML; else the built-in policy.",
+            envvar="BLINDAI_POLICY",
+        ),
     ] = None
     certificate: Annotated[
-        Path | None, _option("--certificate", help="Its host's certificate, PEM.")
+        Path | None,
+        _option("--certificate", help="Its host's certificate, PEM.", envvar="BLINDAI_CERTIFICATE"),
     ] = None
     root: Annotated[
         Path | None,
-        _option("--root", help="Trust this root instead of Intel's, PEM: for emulated platforms."),
+        _option(
+            "--root",
+            help="Trust this root instead of Intel's, PEM: for emulated platforms.",
+            envvar="BLINDAI_ROOT",
+        ),
     ] = None
     simulation: Annotated[
         bool, _option("--simulation", help="Ask for no proof: nothing is protected then.")
@@ -85,17 +104,15 @@ class Server:
     def _connection(self, interceptors: Sequence[ClientInterceptor]) -> AsyncConnection:
         if self.cloud and not self.api_key:
             raise typer.BadParameter("the cloud needs an API key: set BLINDAI_API_KEY")
-        if self.simulation and (self.policy or self.root):
-            raise typer.BadParameter("--simulation leaves --policy and --root nothing to judge")
         timeouts = Timeouts()
         if self.timeout is not None:
             timeouts = Timeouts(connect=self.timeout, call=self.timeout, upload=self.timeout)
-        trust_root = self.trust_root
         try:
+            trust_root = self.trust_root
             return connect(
                 None if self.cloud else self.host,
                 server_name=self.server_name,
-                policy=self.policy,
+                policy=None if self.simulation else self.policy,
                 certificate=self.certificate,
                 simulation=self.simulation,
                 untrusted_port=self.untrusted_port,
@@ -125,8 +142,11 @@ def with_server(
         fields = [field for field in dataclasses.fields(Server) if field.name not in names]
 
         @functools.wraps(command)
-        def run(**options: Any) -> None:
+        def run(*, profile: Path | None, **options: Any) -> None:
+            del profile  # read when typer met it: its values are the options' defaults
             server = Server(**{field.name: options.pop(field.name) for field in fields})
+            if server.simulation:
+                _refuse_demands(options["context"])
             command(server, **options)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -134,6 +154,9 @@ def with_server(
             inspect.Parameter(field.name, keyword, default=field.default, annotation=field.type)
             for field in fields
         ]
+        parameters.append(
+            inspect.Parameter("profile", keyword, default=None, annotation=ProfileOption)
+        )
         # What typer reads: names, defaults, and annotations that carry the options.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # PEP 362
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -141,3 +164,14 @@ def with_server(
         return run
 
     return decorate
+
+
+def _refuse_demands(context: typer.Context) -> None:
+    """Refuse demands beside --simulation, which would judge nothing, where they were typed.
+
+    Those of the environment and of a profile are for other calls: the option counts before them.
+    """
+    for name in ("policy", "root"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--simulation leaves --{name} nothing to judge")

@@ -9,12 +9,32 @@ from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
 from blindai_async._pb import securedexchange_pb2
-from blindai_async._wire.run_model import RunModelPayload, read_run_model_payload, split_reply
+from blindai_async._wire.run_model import read_run_model_payload, split_reply
 from blindai_async._wire.tensor_data import array_bytes
 from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, Policy, SgxEvidence, TrustRoot
-from blindai_async.errors import ProofFormatError, SignatureError
-from blindai_async.proofs.signed_response import KeptPayload, SignedResponse, verify_signature
+from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
+from blindai_async.proofs.answers import (
+    check_answers,
+    check_inputs,
+    check_model,
+    check_model_hash,
+    check_shown,
+    check_shown_outputs,
+)
+from blindai_async.proofs.appraisal import CheckRecorder, ProofAppraisal
+from blindai_async.proofs.outputs import NamedOutputs
+from blindai_async.proofs.proof_policy import ProofPolicy
+from blindai_async.proofs.signature import SigningKey, verify_signature
+from blindai_async.proofs.signed_response import KeptPayload, SignedResponse
+from blindai_async.proofs.signer import SIGNER_CHECKS, verify_signer
+from blindai_async.proofs.upload_payload import (
+    check_upload_size,
+    read_send_model_payload,
+    upload_facts,
+)
+from blindai_async.specs import TensorSpec
 from blindai_async.tensors.inputs import translate_tensors
+from blindai_async.tensors.named import in_order
 from blindai_async.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -26,18 +46,20 @@ __all__ = ["DeleteModelResponse", "PredictResponse", "UploadModelResponse"]
 
 _SHA256_BYTES = 32
 
-# An id, a hash, and the facts of some tensors.
-_MAX_UPLOAD_REPLY = 1 << 20
-
 
 class UploadModelResponse(SignedResponse):
     """The server's answer to an upload.
 
     Attributes:
         model_id: the id to predict with.
+        inputs: of the model, as a signed answer states them; empty where it states none. A 0.5
+            server repeats what the upload stated.
+        outputs: of the model, likewise.
     """
 
     model_id: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
     def validate(  # type: ignore[override]  # the API's name; pydantic's own is deprecated
         self,
@@ -45,7 +67,7 @@ class UploadModelResponse(SignedResponse):
         policy_file: str | os.PathLike[str] | None = None,
         policy: Policy | None = None,
         validate_quote: bool = True,
-        enclave_signing_key: bytes | None = None,
+        enclave_signing_key: SigningKey | None = None,
         allow_simulation_mode: bool = False,
         *,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
@@ -55,44 +77,67 @@ class UploadModelResponse(SignedResponse):
 
         Args:
             model_hash: SHA-256 of the whole ONNX file, 32 bytes.
-            policy_file: a policy file. The built-in policy where neither is given.
+            policy_file: see `ProofPolicy`; so are the others.
             policy: what the enclave has to be.
-            validate_quote: verify the evidence. Without, `enclave_signing_key` alone is trusted.
-            enclave_signing_key: the key that must have signed, 32 raw bytes; where the evidence is
-                verified too, it must prove this very key.
-            allow_simulation_mode: accept a response without evidence. Nothing proves then that an
-                enclave gave it; its signature is checked only where `enclave_signing_key` is given.
+            validate_quote: verify the evidence.
+            enclave_signing_key: the key that must have signed.
+            allow_simulation_mode: accept a response without evidence.
             trust_root: where the evidence has to lead.
-            at: the time to judge at, with its time zone; now by default. Never taken from the
-                response, whose clock is the host's.
+            at: the time to judge at.
 
         Returns:
             What the evidence proves; None where it was not verified.
 
         Raises:
             AttestationError: the evidence is missing, does not hold, or the policy refuses it.
-            SignatureError: not signed, signed by another key, or for another model.
+            SignatureError: not signed, signed by another key, or for another model. What came
+                without evidence is a `SimulationProofError`, which is both.
+            ValueError: `model_hash` is not 32 bytes, or `policy` and `policy_file` were both given.
+            FileNotFoundError: there is no such policy file.
+        """
+        return self.appraise(
+            model_hash,
+            demands=ProofPolicy(
+                policy_file=policy_file,
+                policy=policy,
+                validate_quote=validate_quote,
+                enclave_signing_key=enclave_signing_key,
+                allow_simulation_mode=allow_simulation_mode,
+                trust_root=trust_root,
+                at=at,
+            ),
+        ).require()
+
+    def appraise(self, model_hash: bytes, *, demands: ProofPolicy) -> ProofAppraisal:
+        """Judge a kept response as `validate` does, and tell the outcome of every check.
+
+        Args:
+            model_hash: SHA-256 of the whole ONNX file, 32 bytes.
+            demands: what the proof has to show.
+
+        Raises:
             ValueError: `model_hash` is not 32 bytes.
             FileNotFoundError: there is no such policy file.
+            PolicyFormatError: the policy file is not a policy.
         """
         if len(model_hash) != _SHA256_BYTES:  # an empty one would match a payload that has none
             raise ValueError(f"model_hash has {len(model_hash)} bytes; a SHA-256 digest has 32")
-        claims = self._verify(
-            policy_file=policy_file,
-            policy=policy,
-            validate_quote=validate_quote,
-            enclave_signing_key=enclave_signing_key,
-            allow_simulation_mode=allow_simulation_mode,
-            trust_root=trust_root,
-            at=at,
-        )
-        if _send_model_payload(self.payload or b"").model_hash != bytes(model_hash):
-            raise SignatureError("the response is signed, but for another model: the hash differs")
-        return claims
+        checks = CheckRecorder([*SIGNER_CHECKS, "model id", "model"])
+        try:
+            verify_signer(self, demands, checks)
+            answer = read_send_model_payload(self.payload or b"")
+            facts = upload_facts(answer)
+            with checks.check("model id", f"the model is kept as {answer.model_id!r}"):
+                check_shown({name: getattr(self, name) for name in facts}, facts)
+            with checks.check("model", "its SHA-256 is the signed one"):
+                check_model_hash(answer.model_hash, model_hash)
+        except (AttestationError, SignatureError, ProofFormatError) as error:
+            return checks.appraisal(error)
+        return checks.appraisal()
 
     @classmethod
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:
-        return {"model_id": _send_model_payload(buffer[start:stop]).model_id}
+        return upload_facts(read_send_model_payload(buffer[start:stop]))
 
     @classmethod
     def from_reply(
@@ -109,23 +154,22 @@ class UploadModelResponse(SignedResponse):
             ProofFormatError: not such a reply.
             SignatureError: see `validate`.
         """
-        _check_size(reply)
+        check_upload_size(reply)
         try:
             message = securedexchange_pb2.SendModelReply.FromString(reply)
         except DecodeError as error:
             raise ProofFormatError("not a SendModelReply") from error
-        payload = _send_model_payload(message.payload)
+        payload = read_send_model_payload(message.payload)
         if not payload.model_id:
             raise ProofFormatError("the reply does not say under which id the model is kept")
         if model_hash is not None:
             verify_signature(enclave_signing_key, message.signature, message.payload)
-            if payload.model_hash != model_hash:
-                raise SignatureError("the reply is signed, but for another model: the hash differs")
+            check_model_hash(payload.model_hash, model_hash)
         return cls(
             signature=message.signature,
             attestation=attestation,
             kept=KeptPayload(message.payload, 0, len(message.payload)),
-            model_id=payload.model_id,
+            **upload_facts(payload),
         )
 
 
@@ -137,7 +181,8 @@ class PredictResponse(SignedResponse):
     recording of an earlier one to the same question.
 
     Attributes:
-        output: the model's outputs, in the model's order.
+        output: the model's outputs, in the model's order. Where the reply named none, they have the
+            names that the client knows from the model's upload.
         model_id: the model that was run; in an unsigned answer, the one that was asked for, and ""
             when that is loaded from a file.
         inference_time: milliseconds that the server says it took; 0 where it does not tell.
@@ -146,6 +191,11 @@ class PredictResponse(SignedResponse):
     output: list[Tensor] = Field(default_factory=list)
     model_id: str = ""
     inference_time: int = 0
+
+    @property
+    def outputs(self) -> NamedOutputs:
+        """The outputs by the names that the model gives them: ``result.outputs["y"]``."""
+        return NamedOutputs(self.output)
 
     def validate(  # type: ignore[override]  # the API's name; pydantic's own is deprecated
         self,
@@ -156,7 +206,7 @@ class PredictResponse(SignedResponse):
         policy_file: str | os.PathLike[str] | None = None,
         policy: Policy | None = None,
         validate_quote: bool = True,
-        enclave_signing_key: bytes | None = None,
+        enclave_signing_key: SigningKey | None = None,
         allow_simulation_mode: bool = False,
         *,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
@@ -166,19 +216,17 @@ class PredictResponse(SignedResponse):
 
         Args:
             model_id: the model that was asked for.
-            tensors: the inputs, as they were passed to `predict`; so are `dtype` and `shape`.
+            tensors: the inputs, as they were passed to `predict`; so are `dtype` and `shape`. A
+                mapping counts in its own order, which has to be the model's.
             dtype: see `predict`.
             shape: see `predict`.
-            policy_file: a policy file. The built-in policy where neither is given.
+            policy_file: see `ProofPolicy`; so are the others.
             policy: what the enclave has to be.
-            validate_quote: verify the evidence. Without, `enclave_signing_key` alone is trusted.
-            enclave_signing_key: the key that must have signed, 32 raw bytes; where the evidence is
-                verified too, it must prove this very key.
-            allow_simulation_mode: accept a response without evidence. Nothing proves then that an
-                enclave gave it; its signature is checked only where `enclave_signing_key` is given.
+            validate_quote: verify the evidence.
+            enclave_signing_key: the key that must have signed.
+            allow_simulation_mode: accept a response without evidence.
             trust_root: where the evidence has to lead.
-            at: the time to judge at, with its time zone; now by default. Never taken from the
-                response, whose clock is the host's.
+            at: the time to judge at.
 
         Returns:
             What the evidence proves; None where it was not verified.
@@ -186,27 +234,68 @@ class PredictResponse(SignedResponse):
         Raises:
             AttestationError: the evidence is missing, does not hold, or the policy refuses it.
             SignatureError: not signed, signed by another key, for another model or other inputs.
+                What came without evidence is a `SimulationProofError`, which is both.
             TensorError: `tensors` cannot be what was sent.
+            ValueError: `policy` and `policy_file` were both given.
             FileNotFoundError: there is no such policy file.
         """
+        return self.appraise(
+            model_id,
+            tensors,
+            dtype,
+            shape,
+            demands=ProofPolicy(
+                policy_file=policy_file,
+                policy=policy,
+                validate_quote=validate_quote,
+                enclave_signing_key=enclave_signing_key,
+                allow_simulation_mode=allow_simulation_mode,
+                trust_root=trust_root,
+                at=at,
+            ),
+        ).require()
+
+    def appraise(
+        self,
+        model_id: str,
+        tensors: Any,
+        dtype: Any = None,
+        shape: Any = None,
+        *,
+        demands: ProofPolicy,
+    ) -> ProofAppraisal:
+        """Judge a kept response as `validate` does, and tell the outcome of every check.
+
+        Args:
+            model_id: see `validate`; so are `tensors`, `dtype` and `shape`.
+            tensors: the inputs.
+            dtype: of the inputs.
+            shape: of the inputs.
+            demands: what the proof has to show.
+
+        Raises:
+            TensorError: `tensors` cannot be what was sent.
+            FileNotFoundError: there is no such policy file.
+            PolicyFormatError: the policy file is not a policy.
+        """
         digest = hashlib.sha256()
-        for tensor in translate_tensors(tensors, dtype, shape):
+        for tensor in translate_tensors(*in_order(tensors, dtype, shape)):
             digest.update(array_bytes(tensor.array))
-        claims = self._verify(
-            policy_file=policy_file,
-            policy=policy,
-            validate_quote=validate_quote,
-            enclave_signing_key=enclave_signing_key,
-            allow_simulation_mode=allow_simulation_mode,
-            trust_root=trust_root,
-            at=at,
-        )
-        payload = self.payload or b""
-        answer = read_run_model_payload(payload, 0, len(payload))
-        check_answers(answer, model_id, digest.digest())
-        if (answer.outputs, answer.model_id) != (self.output, self.model_id):
-            raise SignatureError("the response's fields are not what its signed payload says")
-        return claims
+        checks = CheckRecorder([*SIGNER_CHECKS, "model id", "inputs", "outputs"])
+        try:
+            verify_signer(self, demands, checks)
+            payload = self.payload or b""
+            answer = read_run_model_payload(payload, 0, len(payload))
+            with checks.check("model id", f"the answer is of {answer.model_id!r}"):
+                check_model(answer, model_id)
+            with checks.check("inputs", "the SHA-256 of their bytes is the signed one"):
+                check_inputs(answer, digest.digest())
+            with checks.check("outputs", "they are what was signed"):
+                check_shown(self.model_id, answer.model_id)
+                check_shown_outputs(self.output, answer.outputs)
+        except (AttestationError, SignatureError, ProofFormatError) as error:
+            return checks.appraisal(error)
+        return checks.appraisal()
 
     @classmethod
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:
@@ -285,37 +374,3 @@ class DeleteModelResponse(BaseModel):
     """The server's answer to a deletion: that it came is all it says."""
 
     model_config = ConfigDict(defer_build=True, extra="forbid")
-
-
-def check_answers(payload: RunModelPayload, model_id: str, input_hash: bytes) -> None:
-    """Check that a signed payload answers the question that was asked.
-
-    The signature alone stops nobody from handing out another of the enclave's signed answers.
-
-    Raises:
-        SignatureError: it is for another model or other inputs.
-    """
-    if payload.model_id != model_id:
-        raise SignatureError(
-            f"the response is signed, but for the model {payload.model_id[:100]!r}, "
-            f"not {model_id!r}"
-        )
-    if payload.input_hash != input_hash:
-        raise SignatureError("the response is signed, but for other inputs: their hash differs")
-
-
-def _check_size(reply: bytes) -> None:
-    """Refuse what is far too long, before it is parsed: each two bytes may become an object."""
-    if len(reply) > _MAX_UPLOAD_REPLY:
-        raise ProofFormatError(f"the answer to an upload has {len(reply)} bytes")
-
-
-def _send_model_payload(payload: bytes) -> securedexchange_pb2.SendModelPayload:
-    _check_size(payload)
-    try:
-        message = securedexchange_pb2.Payload.FromString(payload)
-    except DecodeError as error:
-        raise ProofFormatError("not a well-formed payload") from error
-    if message.WhichOneof("payload") != "send_model_payload":
-        raise ProofFormatError("the payload does not speak of an upload")
-    return message.send_model_payload

@@ -6,25 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from google.protobuf.message import DecodeError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic_core import core_schema
 
 from blindai_async._pb import proof_files_pb2
-from blindai_async._wire.evidence import evidence_from_message, evidence_to_message, verify_evidence
-from blindai_async.attestation import (
-    BUILT_IN_POLICY,
-    DcapClaims,
-    Policy,
-    SgxEvidence,
-    TrustRoot,
-)
-from blindai_async.attestation import enclave_signing_key as signing_key_of
-from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
+from blindai_async._wire.evidence import evidence_from_message, evidence_to_message
+from blindai_async.attestation import SgxEvidence
+from blindai_async.errors import ProofFormatError
 
 if TYPE_CHECKING:
     import os
-    from datetime import datetime
 
-__all__ = ["KeptPayload", "SignedResponse", "verify_signature"]
+    from pydantic import GetCoreSchemaHandler, SerializerFunctionWrapHandler
+    from pydantic_core import CoreSchema
+
+__all__ = ["KeptPayload", "SignedResponse"]
 
 
 class KeptPayload:
@@ -56,6 +52,22 @@ class KeptPayload:
         payload = bytes(self)  # the rest of the reply is not worth keeping
         return KeptPayload, (payload, 0, len(payload))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """In a dump, and on the way back, a payload is its bytes."""
+        dumped = core_schema.no_info_after_validator_function(
+            lambda payload: cls(payload, 0, len(payload)), core_schema.bytes_schema()
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=dumped,
+            python_schema=core_schema.union_schema(
+                [core_schema.is_instance_schema(cls), dumped], mode="left_to_right"
+            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                bytes, return_schema=core_schema.bytes_schema()
+            ),
+        )
+
 
 class SignedResponse(BaseModel):
     """An answer of the enclave, with what is needed to prove later that the enclave gave it.
@@ -69,13 +81,27 @@ class SignedResponse(BaseModel):
         kept: where the payload lies; read it as `payload`.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True, extra="forbid")
+    model_config = ConfigDict(
+        defer_build=True,
+        extra="forbid",
+        populate_by_name=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+    )
 
     signature: bytes | None = None
     attestation: SgxEvidence | None = None
 
     # A field and not a private attribute: pydantic takes thrice as long to make a model with those.
-    kept: KeptPayload | None = Field(default=None, exclude=True, repr=False)
+    # Outside, in dumps, it is called what it is read as.
+    kept: KeptPayload | None = Field(default=None, alias="payload", repr=False)
+
+    @model_serializer(mode="wrap")
+    def _call_it_payload(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        if "kept" in content:
+            content["payload"] = content.pop("kept")
+        return content
 
     @property
     def payload(self) -> bytes | None:
@@ -132,8 +158,9 @@ class SignedResponse(BaseModel):
         content = self._read_payload(proof.payload, 0, len(proof.payload))
         self.kept = KeptPayload(proof.payload, 0, len(proof.payload))
         self.signature = proof.signature
+        # The original client writes an empty message where it had no evidence.
         self.attestation = (
-            evidence_from_message(proof.attestation) if proof.HasField("attestation") else None
+            evidence_from_message(proof.attestation) if proof.attestation.ByteSize() else None
         )
         for name, value in content.items():
             setattr(self, name, value)
@@ -168,81 +195,3 @@ class SignedResponse(BaseModel):
     def _read_payload(cls, buffer: bytes, start: int, stop: int) -> dict[str, Any]:  # noqa: ARG003 - a plain response has none
         """Read the fields of this kind of response from the payload at ``buffer[start:stop]``."""
         return {}
-
-    def _verify(
-        self,
-        *,
-        policy_file: str | os.PathLike[str] | None,
-        policy: Policy | None,
-        validate_quote: bool,
-        enclave_signing_key: bytes | None,
-        allow_simulation_mode: bool,
-        trust_root: TrustRoot,
-        at: datetime | None,
-    ) -> DcapClaims | None:
-        """Establish who signed the payload, and that it is signed.
-
-        Raises:
-            AttestationError: the evidence is missing, does not hold, or the policy refuses it.
-            SignatureError: the payload is not signed, or not by the key that was proven or given.
-        """
-        payload = self.payload
-        if payload is None or not self.signature:
-            # An empty signature reads as present in the original client: it accepted such proofs.
-            raise SignatureError("the response is not signed: it proves nothing")
-        if policy is not None and policy_file is not None:
-            raise ValueError("pass policy or policy_file, not both")
-        if self.attestation is None:
-            if not allow_simulation_mode:
-                raise AttestationError(
-                    "the response came from a server in simulation mode: nothing proves that an "
-                    "enclave gave it; allow_simulation_mode=True accepts that"
-                )
-            if enclave_signing_key is not None:
-                verify_signature(enclave_signing_key, self.signature, payload)
-            return None
-        claims = None
-        if validate_quote:
-            if policy is None:
-                policy = BUILT_IN_POLICY if policy_file is None else Policy.from_file(policy_file)
-            claims = verify_evidence(self.attestation, policy, trust_root=trust_root, at=at)
-            proven_key = signing_key_of(claims.enclave_held_data)
-            if enclave_signing_key not in (None, proven_key):
-                raise SignatureError("the evidence proves another signing key than the one given")
-            enclave_signing_key = proven_key
-        elif enclave_signing_key is None:
-            raise SignatureError(
-                "without its evidence (validate_quote=False) only a key can judge a response: "
-                "pass enclave_signing_key="
-            )
-        verify_signature(enclave_signing_key, self.signature, payload)
-        return claims
-
-
-def verify_signature(
-    public_key: bytes | None, signature: bytes, signed: bytes | memoryview
-) -> None:
-    """Check an Ed25519 signature of the enclave.
-
-    Args:
-        public_key: the enclave signing key, 32 raw bytes.
-        signature: 64 bytes.
-        signed: the bytes that it is said to cover.
-
-    Raises:
-        SignatureError: it does not, or the key is not a key.
-    """
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import,
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - used rarely
-        Ed25519PublicKey,
-    )
-
-    if public_key is None:
-        raise SignatureError("there is no enclave signing key to check the response with")
-    if not signature:
-        raise SignatureError("a signed response was asked for, and this one is not signed")
-    try:
-        key = Ed25519PublicKey.from_public_bytes(public_key)
-        key.verify(signature, signed)
-    except (InvalidSignature, ValueError) as error:
-        raise SignatureError("the response is not signed by this enclave's key") from error

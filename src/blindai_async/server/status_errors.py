@@ -6,7 +6,7 @@ import re
 
 import grpc
 
-__all__ = ["RefusalError", "incompatible_input", "invalid_argument", "printable", "unknown"]
+__all__ = ["RefusalError", "incompatible_input", "invalid_argument", "status_text", "unknown"]
 
 _MAX_DETAILS = 500
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
@@ -43,7 +43,7 @@ def incompatible_input(details: str) -> RefusalError:
     return unknown(f"Incompatible tensor input: {details}")
 
 
-def printable(text: object) -> str:
+def status_text(text: object) -> str:
     """One short line of ASCII without file paths, fit to leave this machine in a status."""
     line = _UNPRINTABLE.sub(" ", _PATH.sub("", str(text))).strip()
     return line if len(line) <= _MAX_DETAILS else line[: _MAX_DETAILS - 3] + "..."

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 __all__ = ["Tensor", "TensorInfo"]
 
 _MAX_RANK: int = getattr(np, "MAXDIMS", 64)  # NumPy's own: 32 before 2.0; a model has a handful
 _MAX_BYTES = 2**63 - 1
+
+_SHOWN_VALUES = 6
+# From this version on, NumPy can tell a consumer that memory must not be written (DLPack 1.0).
+_EXPORTS_READ_ONLY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 
 @dataclass(slots=True)
@@ -74,15 +80,19 @@ class Tensor:
         """The shape; ``()`` for a scalar."""
         return tuple(self.info.dims)
 
-    def as_numpy(self) -> npt.NDArray[Any]:
-        """View the elements as a read-only NumPy array, without a copy.
+    def as_numpy(self, *, copy: bool = False) -> npt.NDArray[Any]:
+        """View the elements as a read-only NumPy array; with `copy`, as a new, writable one.
+
+        Args:
+            copy: give the array memory of its own. A view shares the reply's memory and keeps all
+                of it alive: copy what is kept for long from a large reply.
 
         Returns:
-            An array of `shape` and `datum_type` (little-endian). It shares the reply's memory, and
-            keeps it alive: ``.copy()`` what is kept for long from a large reply.
+            An array of `shape` and `datum_type` (little-endian).
         """
         row = TABLE[self.info.datum_type]
-        return np.frombuffer(self._data, dtype=row.numpy).reshape(self.info.dims)
+        view = np.frombuffer(self._data, dtype=row.numpy).reshape(self.info.dims)
+        return view.copy() if copy else view
 
     def as_torch(self) -> Any:
         """Copy the elements into a new ``torch.Tensor`` of the same shape and dtype.
@@ -121,6 +131,58 @@ class Tensor:
             parts.append(part)
         return parts
 
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """Answer `np.asarray` and `np.array`: the real elements, copied only where they must be.
+
+        Raises:
+            ValueError: `copy` is False, and another dtype was asked for.
+        """
+        view = self.as_numpy()
+        if dtype is not None and np.dtype(dtype) != view.dtype:
+            if copy is False:
+                raise ValueError(f"{view.dtype} elements cannot be {np.dtype(dtype)} uncopied")
+            return view.astype(dtype)
+        return view.copy() if copy else view
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Hand the elements to another library: ``numpy.from_dlpack(tensor)``, torch, JAX.
+
+        The memory is shared where the consumer knows read-only memory (DLPack 1.0). An older
+        consumer gets a copy: it could write into the bytes that the enclave signed.
+
+        Raises:
+            BufferError: `copy` is False, and the consumer does not know read-only memory.
+        """
+        knows_read_only = max_version is not None and max_version >= (1, 0)
+        if knows_read_only and _EXPORTS_READ_ONLY:
+            return self.as_numpy().__dlpack__(
+                stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+            )
+        if copy is False:
+            raise BufferError("the tensor is read-only, which only DLPack 1.0 can say; copy it")
+        return self.as_numpy(copy=True).__dlpack__(stream=stream)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Tell where the elements are: in main memory (``(1, 0)``, kDLCPU)."""
+        return 1, 0
+
+    def __len__(self) -> int:
+        if not self.info.dims:
+            raise TypeError("a scalar tensor has no length")
+        return self.info.dims[0]
+
+    def __bool__(self) -> bool:
+        return True  # also without rows: a length must not make an output look absent
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tensor):
             return NotImplemented
@@ -130,10 +192,20 @@ class Tensor:
 
     def __repr__(self) -> str:
         name = f", {self.info.index_name!r}" if self.info.index_name else ""
-        return f"Tensor({dtype_name(self.info.datum_type)}{list(self.info.dims)}{name})"
+        flat = self.as_numpy().reshape(-1)
+        values = ", ".join(str(value) for value in flat[:_SHOWN_VALUES])
+        more = ", …" if flat.size > _SHOWN_VALUES else ""
+        facts = f"{dtype_name(self.info.datum_type)}{list(self.info.dims)}{name}"
+        return f"Tensor({facts}: {values}{more})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tensor, (self.info, self.bytes_data)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from blindai_async.tensors.schema import tensor_schema  # noqa: PLC0415 - for models only
+
+        return tensor_schema(cls)
 
 
 def dtype_name(datum_type: ModelDatumType) -> str:

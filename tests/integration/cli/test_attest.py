@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
     from blindai_async.server import BlindAIServer
 
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
+
+
+def outcomes(ran: Any) -> dict[str, str]:
+    """The outcome of each check, by its name."""
+    return {check["name"]: check["outcome"] for check in ran.json["checks"]}
 
 
 class Emulated(NamedTuple):
@@ -75,14 +79,16 @@ async def test_a_refusal_is_reported_in_full(cli: Any, emulated: Emulated, tmp_p
     evidence = tmp_path / "evidence.json"
     where = ("127.0.0.1", *emulated.ports, emulated.certificate)
     ran = await cli("attest", *where, emulated.root, "--json", "--save-evidence", evidence)
-    assert ran.code == 1
+    assert ran.code == 3
     assert ran.err.count("\n") == 1
     assert ran.json["error"]["class"] == "IdentityError"
     assert ran.json["proven"] is True
+    (policy,) = ran.json["checks"]
+    assert (policy["name"], policy["outcome"]) == ("policy", "failed")
     assert evidence.exists()
 
     ran = await cli("attest", *where, emulated.policy, "--json")
-    assert ran.code == 1
+    assert ran.code == 3
     assert ran.json["error"]["class"] == "NotAnEnclaveError"
     assert ran.json["proven"] is False
     assert "--root" in ran.err
@@ -95,8 +101,9 @@ async def test_a_simulation_server_has_nothing_to_attest(cli: Any, server: Blind
         f"--attested-port={server.attested_port}",
         f"--untrusted-port={server.untrusted_port}",
     )
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert ran.err.count("\n") == 1
+    assert "--simulation" not in ran.err  # which attest does not have
 
 
 async def test_a_policy_is_taken_from_a_server(
@@ -119,7 +126,7 @@ async def test_no_policy_is_made_of_evidence_that_does_not_hold(
     cli: Any, emulated: Emulated
 ) -> None:
     ran = await cli("policy", "from-server", "127.0.0.1", *emulated.ports, emulated.certificate)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert ran.err.count("\n") == 1
 
 
@@ -163,10 +170,45 @@ class TestAKeptProof:
         judged = await asyncio.gather(
             *(cli("verify", proof, *question) for question in right + wrong)
         )
-        assert [ran.code for ran in judged] == [0] * len(right) + [1] * len(wrong)
+        assert [ran.code for ran in judged] == [0] * len(right) + [3] * len(wrong)
         for ran in judged[len(right) :]:
             assert "REFUSED" in ran.out
             assert ran.err.count("\n") == 1
+
+    async def test_is_shown_with_its_answer_and_every_check(
+        self, kept: dict[str, Path], cli: Any, emulated: Emulated, tmp_path: Path, label: int
+    ) -> None:
+        trust = (emulated.root, emulated.policy)
+        proof, page = kept["digit.proof"], tmp_path / "report.html"
+        own, other = (f"--input={tmp_path / name}" for name in ("image.npy", "other.npy"))
+        held, spoken, refused, identity = await asyncio.gather(
+            cli("verify", proof, own, *trust, "--json", f"--html={page}"),
+            cli("verify", proof, own, *trust),
+            cli("verify", proof, other, *trust, "--json"),
+            cli("verify", proof, own, emulated.root, "--json"),
+        )
+        assert set(outcomes(held).values()) == {"passed"}
+        answer = held.json["answer"]
+        assert answer["model_id"] == "digits"
+        assert answer["inference_time"] >= 1
+        (output,) = answer["outputs"]
+        assert (output["name"], output["shape"]) == ("probabilities", [1, 10])
+        assert int(np.argmax(output["data"])) == label
+        shown = f"{output['data'][0][0]:.6g}"
+        for text in (page.read_text(), spoken.out):
+            assert shown in text
+            for word in ("digits", "probabilities", "inference", "signature", "inputs", "policy"):
+                assert word in text
+        assert outcomes(refused) == outcomes(held) | {"inputs": "failed", "outputs": "not reached"}
+        assert outcomes(identity) == {
+            "evidence": "passed",
+            "policy": "failed",
+            "freshness": "passed",
+            "signature": "not reached",
+            "model id": "not reached",
+            "inputs": "not reached",
+            "outputs": "not reached",
+        }
 
     async def test_of_an_upload_holds_for_its_own_model_only(
         self, kept: dict[str, Path], cli: Any, emulated: Emulated, digits: Path, tmp_path: Path
@@ -180,7 +222,7 @@ class TestAKeptProof:
                 for model in (digits, tmp_path / "other.onnx")
             )
         )
-        assert [ran.code for ran in judged] == [0, 1]
+        assert [ran.code for ran in judged] == [0, 3]
 
     async def test_needs_the_question(self, kept: dict[str, Path], cli: Any) -> None:
         options = {"digit.proof": "--input", "upload.proof": "--model"}
@@ -199,7 +241,8 @@ async def test_a_simulation_proof_is_accepted_only_where_it_is_asked_for(
     refused, accepted = await asyncio.gather(
         cli("verify", proof, question), cli("verify", proof, question, "--simulation", "--json")
     )
-    assert refused.code == 1
+    assert refused.code == 3
+    assert "--simulation accepts that" in refused.err
     assert accepted.code == 0, accepted.err
     assert accepted.json["proven"] is False
 
@@ -218,9 +261,13 @@ class TestTheProofOfARealMachine:
         ran = await cli("verify", *self.PROOF, "--at=2022-08-24", "--json")
         assert ran.code == 0, ran.err
         assert ran.json["claims"]["tcb_status"] == "UpToDate"
+        assert set(outcomes(ran).values()) == {"passed"}
+        (output,) = ran.json["answer"]["outputs"]
+        assert output["shape"] == [1, 2]
 
     @pytest.mark.parametrize("at", [["--at=2022-04-15"], ["--at=2022-09-23"], []])
     async def test_is_refused_outside_it(self, at: list[str], cli: Any) -> None:
         ran = await cli("verify", *self.PROOF, *at, "--json")
-        assert ran.code == 1
-        assert json.loads(ran.out)["accepted"] is False
+        assert ran.code == 3
+        assert ran.json["accepted"] is False
+        assert outcomes(ran)["freshness"] == "failed"

@@ -131,12 +131,12 @@ async def test_a_deleted_model_is_gone(at_server: Any, image: Any, tmp_path: Pat
 
 
 class TestAFailureIsOneLine:
-    """On stderr, with exit code 1 and nothing on stdout."""
+    """On stderr, with its exit code and nothing on stdout."""
 
     async def test_where_nobody_listens(self, cli: Any, unused_tcp_port: int) -> None:
         port = f"--untrusted-port={unused_tcp_port}"
         ran = await cli("delete", "m", "--host=127.0.0.1", port, "--simulation", "--timeout=10")
-        assert (ran.code, ran.out) == (1, "")
+        assert (ran.code, ran.out) == (4, "")
         assert ran.err.count("\n") == 1
         assert "check that the server runs" in ran.err
 
@@ -146,7 +146,7 @@ class TestAFailureIsOneLine:
             f"--untrusted-port={server.untrusted_port}",
         )
         ran = await cli("delete", "m", "--host=127.0.0.1", *ports)
-        assert (ran.code, ran.out) == (1, "")
+        assert (ran.code, ran.out) == (3, "")
         assert ran.err.count("\n") == 1
         assert "--simulation" in ran.err
 
@@ -181,6 +181,6 @@ class TestAFailureIsOneLine:
             BLINDAI_API_KEY="sesame",
             MITHRIL_SERVICES_URL=f"127.0.0.1:{unused_tcp_port}",
         )
-        assert (ran.code, ran.out) == (1, "")
+        assert (ran.code, ran.out) == (4, "")
         assert ran.err.count("\n") == 1
         assert "sesame" not in ran.err

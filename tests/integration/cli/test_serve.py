@@ -104,7 +104,7 @@ async def test_an_emulated_platform_gives_its_clients_what_they_need(
     assert ran.code == 0, ran.err
     assert ran.json["signed"] is True
     ran = await cli("upload", digits, *where)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert "do not rely on it" in ran.err
 
 

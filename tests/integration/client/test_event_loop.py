@@ -170,7 +170,7 @@ def test_a_whole_session_runs_on_every_loop(kind, model_file):
         kind,
         str(model_file),
     )
-    assert out == [kind, "RequestRejectedError", "True", "done"]
+    assert out == [kind, "ModelNotFoundError", "True", "done"]
     assert "ResourceWarning" not in err
     assert "never awaited" not in err
 
@@ -242,7 +242,7 @@ def test_a_connection_is_not_used_in_a_forked_child():
         asyncio.run(main())
         """
     )
-    assert " ".join(out) == ("child: True child: True child: done parent 0 RequestRejectedError")
+    assert " ".join(out) == ("child: True child: True child: done parent 0 ModelNotFoundError")
 
 
 async def test_the_processes_socket_timeout_is_left_alone(connect, scripted):

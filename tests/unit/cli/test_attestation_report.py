@@ -62,7 +62,7 @@ def test_an_accepted_enclave_is_shown_with_every_step(
 ) -> None:
     text = "\n".join(accepted.lines())
     assert platform.mr_enclave.hex() in text
-    assert text.count(" passed ") == 12
+    assert text.count(" passed ") == 13  # twelve steps and the policy
     assert "UpToDate" in text
     assert "UNPROVEN" not in text
 
@@ -101,6 +101,20 @@ def test_a_policy_may_refuse_what_is_proven(accepted: AttestationReport) -> None
     assert report.proven
     assert report.as_json()["accepted"] is False
     assert "REFUSED" in report_page(report)
+    assert report.lines()[-1 - len(report.facts()) - 1] == "   failed       Policy"
+    assert report.as_json()["checks"] == [
+        {"name": "policy", "outcome": "failed", "detail": "another"}
+    ]
+    assert '<td class="outcome failed">failed</td><td class="detail">another</td>' in report_page(
+        report
+    )
+
+
+def test_the_policy_is_not_reached_where_the_evidence_does_not_hold(
+    unproven: AttestationReport,
+) -> None:
+    assert unproven.policy_check.outcome == "not reached"
+    assert "   not reached  Policy" in unproven.lines()
 
 
 def test_nothing_is_accepted_without_saying_that_nothing_is_proven() -> None:

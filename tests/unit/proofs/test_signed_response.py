@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from blindai_async import PredictResponse, SignedResponse, UploadModelResponse
 from blindai_async._pb import proof_files_pb2
 from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
-from blindai_async.proofs.signed_response import verify_signature
+from blindai_async.proofs.signature import verify_signature
 
 KINDS = (SignedResponse, PredictResponse, UploadModelResponse)
 OUTPUT = np.array([[0.25, 0.75]], np.float32)
@@ -160,16 +160,27 @@ def test_what_holds_nothing_has_nothing_to_keep(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_an_absent_attestation_is_simulation_and_an_empty_one_is_not(enclave):
-    payload = enclave.predicted([OUTPUT])
-    assert PredictResponse.from_bytes(enclave.proof(payload)).is_simulation_mode()
-    empty = proof_files_pb2.ResponseProof(payload=payload, signature=b"s")
-    empty.attestation.SetInParent()
-    response = PredictResponse.from_bytes(empty.SerializeToString())
-    assert not response.is_simulation_mode()
-    assert response.as_bytes() == empty.SerializeToString()
-    with pytest.raises((AttestationError, SignatureError)):
-        response.validate("m", OUTPUT, allow_simulation_mode=True)
+def test_an_absent_and_an_empty_attestation_are_simulation(enclave):
+    """The original client writes an empty message into the proof of a simulation answer."""
+    payload = enclave.predicted([OUTPUT], inputs=OUTPUT.tobytes())
+    absent = enclave.proof(payload)
+    assert PredictResponse.from_bytes(absent).is_simulation_mode()
+    response = PredictResponse.from_bytes(b"\x0a\x00" + absent)
+    assert response.is_simulation_mode()
+    assert response == PredictResponse.from_bytes(absent)
+    assert response.validate("m", OUTPUT, allow_simulation_mode=True) is None
+    for kind in (AttestationError, SignatureError):
+        with pytest.raises(kind, match="simulation mode"):
+            response.validate("m", OUTPUT)
+
+
+def test_an_attestation_that_holds_anything_is_judged_as_one(enclave):
+    """Nothing that a forger can put into the message makes evidence of it that is waived."""
+    proof = enclave.proof(enclave.predicted([OUTPUT]))
+    for inside in (b"\x0a\x01q", b"\x12\x00", b"\xfa\x01\x00"):  # quote, collateral, unknown
+        response = PredictResponse.from_bytes(b"\x0a" + bytes([len(inside)]) + inside + proof)
+        with pytest.raises(AttestationError):
+            response.validate("m", OUTPUT, allow_simulation_mode=True)
 
 
 def test_an_empty_signature_is_none(enclave):
@@ -263,3 +274,42 @@ def test_the_signature_covers_every_byte(enclave):
     ]:
         with pytest.raises(SignatureError):
             verify_signature(key, mark, signed)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_response_is_dumped_and_read_back_as_what_it_was(enclave, signed):
+    outputs = [np.array([[np.nan, np.inf, -0.0]], np.float32), np.zeros((0, 4), np.float32)]
+    for kind, payload in (
+        (SignedResponse, b"any payload \xff"),
+        (PredictResponse, enclave.predicted(outputs, inputs=OUTPUT.tobytes())),
+        (UploadModelResponse, enclave.uploaded(model_hash=b"h" * 32)),
+    ):
+        response = kind.from_bytes(
+            enclave.proof(
+                payload,
+                signature=None if signed else b"",
+                evidence=enclave.evidence(bytes(range(256))) if signed else None,
+            )
+        )
+        for again in (
+            kind.model_validate(response.model_dump()),
+            kind.model_validate_json(response.model_dump_json()),
+            kind.model_validate_json(response.model_dump_json(exclude_defaults=True)),
+        ):
+            assert again == response
+            assert again.as_bytes() == response.as_bytes()
+        assert "payload" in response.model_dump()
+        assert "kept" not in response.model_dump()
+
+
+def test_a_dump_is_described_by_its_schema(enclave):
+    for kind in (SignedResponse, PredictResponse, UploadModelResponse):
+        for mode in ("validation", "serialization"):
+            assert kind.model_json_schema(mode=mode)
+
+
+def test_a_real_proof_survives_json(real_proof):
+    response = PredictResponse.from_bytes(real_proof)
+    again = PredictResponse.model_validate_json(response.model_dump_json())
+    assert again == response
+    assert again.as_bytes() == real_proof

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blindai_async.server.status_errors import (
     incompatible_input,
     invalid_argument,
-    printable,
+    status_text,
     unknown,
 )
 
@@ -29,12 +29,12 @@ from blindai_async.server.status_errors import (
     ],
 )
 def test_a_line_has_neither_paths_nor_control_characters(text, line):
-    assert printable(text) == line
+    assert status_text(text) == line
 
 
 @given(st.text())
 def test_any_text_becomes_one_short_printable_line(text):
-    line = printable(text * 50)
+    line = status_text(text * 50)
     assert len(line) <= 500
     assert line.isascii()
     assert line.isprintable() or not line

@@ -51,7 +51,7 @@ def test_any_buffer_may_hold_the_elements(buffer):
 
 def test_a_tensor_says_what_it_is():
     info = TensorInfo([2], ModelDatumType.I16, 1, "scores")
-    assert repr(Tensor(info, bytes(4))) == "Tensor(int16[2], 'scores')"
+    assert repr(Tensor(info, bytes(4))) == "Tensor(int16[2], 'scores': 0, 0)"
     assert Tensor(info, bytes(4)) != Tensor(info, b"\1\0\0\0")
     assert Tensor(info, bytes(4)) != "Tensor"
     with pytest.raises(TypeError):

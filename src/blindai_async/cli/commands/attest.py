@@ -20,7 +20,10 @@ __all__ = ["attest"]
 @operation
 async def attest(
     server: Server,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="The server's name or address.")],
+    host: Annotated[
+        str,
+        typer.Argument(metavar="HOST", help="The server's name or address.", envvar="BLINDAI_HOST"),
+    ],
     save_evidence: Annotated[
         Path | None,
         typer.Option("--save-evidence", help="Write the evidence here as JSON, as it came."),

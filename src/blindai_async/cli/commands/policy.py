@@ -26,7 +26,10 @@ def _group() -> None:
 @operation
 async def from_server(
     server: Server,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="The server's name or address.")],
+    host: Annotated[
+        str,
+        typer.Argument(metavar="HOST", help="The server's name or address.", envvar="BLINDAI_HOST"),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the policy here; else it is printed.")
     ] = None,

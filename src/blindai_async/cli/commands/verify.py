@@ -3,17 +3,20 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from blindai_async import PredictResponse, UploadModelResponse
-from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, TrustRoot
+from blindai_async.attestation import INTEL_SGX_ROOT, TrustRoot
 from blindai_async.cli import arrays
+from blindai_async.cli.answer import Answer
 from blindai_async.cli.attestation_report import AttestationReport
+from blindai_async.cli.profile import ProfileOption
 from blindai_async.cli.report_output import AsJson, AsPage, publish
 from blindai_async.cli.run_command import operation
-from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
+from blindai_async.errors import ProofFormatError
+from blindai_async.proofs import ProofAppraisal, ProofPolicy
 
 __all__ = ["verify"]
 
@@ -53,7 +56,12 @@ async def verify(
         str | None, typer.Option("--model-id", help="The model asked for; else the proof's own.")
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option("--policy", help="What the enclave has to be; else built in.")
+        Path | None,
+        typer.Option(
+            "--policy",
+            help="What the enclave has to be; else built in.",
+            envvar="BLINDAI_POLICY",
+        ),
     ] = None,
     at: Annotated[
         datetime | None,
@@ -62,7 +70,10 @@ async def verify(
         ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option("--root", help="Trust this root instead of Intel's, PEM.")
+        Path | None,
+        typer.Option(
+            "--root", help="Trust this root instead of Intel's, PEM.", envvar="BLINDAI_ROOT"
+        ),
     ] = None,
     signing_key: Annotated[
         bytes | None,
@@ -73,27 +84,42 @@ async def verify(
     ] = False,
     page: AsPage = None,
     as_json: AsJson = False,
+    profile: ProfileOption = None,
 ) -> None:
     """Judge a saved proof: which enclave gave this answer to this input, and is that proven?"""
+    del profile  # read when typer met it: its values are the options' defaults
     response = _load(proof)
     at = at or datetime.now(UTC)
-    judged = f"{proof}, for model {response.model_id!r}", at, str(policy or "built in")
-    demands = {
-        "policy_file": policy,
-        "enclave_signing_key": signing_key,
-        "allow_simulation_mode": simulation,
-        "trust_root": TrustRoot.from_pem(root.read_bytes()) if root else INTEL_SGX_ROOT,
-        "at": at,
-    }
-    try:
-        if isinstance(response, PredictResponse):
-            claims = _judge_prediction(response, inputs, dtype, model_id, demands)
-        else:
-            claims = _judge_upload(response, model, demands)
-        report = AttestationReport(*judged, claims)
-    except (AttestationError, SignatureError) as refusal:
-        report = AttestationReport.refused(*judged, refusal)
+    demands = ProofPolicy(
+        policy_file=policy,
+        enclave_signing_key=signing_key,
+        allow_simulation_mode=simulation,
+        trust_root=_trust_root(root),
+        at=at,
+    )
+    if isinstance(response, PredictResponse):
+        appraisal = _judge_prediction(response, inputs, dtype, model_id, demands)
+    else:
+        appraisal = _judge_upload(response, model, demands)
+    report = AttestationReport(
+        subject=str(proof),
+        at=at,
+        policy=str(policy or "built in"),
+        claims=appraisal.claims,
+        refusal=appraisal.error,
+        checks=appraisal.checks,
+        answer=Answer.of(response),
+    )
     publish(report, page, as_json=as_json)
+
+
+def _trust_root(path: Path | None) -> TrustRoot:
+    if path is None:
+        return INTEL_SGX_ROOT
+    try:
+        return TrustRoot.from_pem(path.read_bytes())
+    except ValueError as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint="--root") from error
 
 
 def _load(path: Path) -> PredictResponse | UploadModelResponse:
@@ -111,23 +137,23 @@ def _judge_prediction(
     inputs: list[Path] | None,
     dtype: str | None,
     model_id: str | None,
-    demands: dict[str, Any],
-) -> DcapClaims | None:
+    demands: ProofPolicy,
+) -> ProofAppraisal:
     if not inputs:
         raise typer.BadParameter(
             "this is the proof of a prediction: name what was predicted", param_hint="--input"
         )
     tensors = arrays.read_inputs(inputs, dtype)
-    return response.validate(model_id or response.model_id, tensors, **demands)
+    return response.appraise(model_id or response.model_id, tensors, demands=demands)
 
 
 def _judge_upload(
-    response: UploadModelResponse, model: Path | None, demands: dict[str, Any]
-) -> DcapClaims | None:
+    response: UploadModelResponse, model: Path | None, demands: ProofPolicy
+) -> ProofAppraisal:
     if model is None:
         raise typer.BadParameter(
             "this is the proof of an upload: name the ONNX file", param_hint="--model"
         )
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
-    return response.validate(digest, **demands)
+    return response.appraise(digest, demands=demands)

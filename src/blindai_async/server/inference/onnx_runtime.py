@@ -11,8 +11,9 @@ import numpy as np
 
 from blindai_async.errors import TensorError
 from blindai_async.server.inference.onnx_safety import refuse_external_data
-from blindai_async.server.status_errors import incompatible_input, printable, unknown
+from blindai_async.server.status_errors import incompatible_input, status_text, unknown
 from blindai_async.tensors.dtypes import ModelDatumType, translate_dtype
+from blindai_async.tensors.unsupported import unsupported_type
 
 try:
     import onnxruntime as ort
@@ -105,10 +106,29 @@ class Model:
                 onnx_file, options, providers=["CPUExecutionProvider"]
             )
         except _RUNTIME_ERRORS as error:
-            raise unknown(f"The model does not load: {printable(error)}") from error
+            raise unknown(f"The model does not load: {status_text(error)}") from error
         self.inputs = _facts("input", self._session.get_inputs())
         self.outputs = _facts("output", self._session.get_outputs())
         self._output_names = [fact.name for fact in self.outputs]
+
+    def in_order(self, tensors: Sequence[ArrivingTensor]) -> Sequence[ArrivingTensor]:
+        """Put inputs that carry the model's names into its order; others stay as they arrived.
+
+        Raises:
+            RefusalError: "Incompatible tensor input: ...", where only some of the names are the
+                model's: the order of arrival would be a guess.
+        """
+        named = {tensor.name: tensor for tensor in tensors if tensor.name}
+        known = [fact.name for fact in self.inputs]
+        if not named.keys() & set(known) or len(tensors) != len(known):
+            return tensors
+        if len(named) != len(known) or named.keys() != set(known):
+            strangers = sorted(status_text(name) for name in named.keys() - set(known))
+            raise incompatible_input(
+                f"the model takes {status_text(', '.join(known))}; "
+                f"{', '.join(strangers) or 'an input without a name'} came"
+            )
+        return [named[name] for name in known]
 
     def check(self, tensors: Sequence[ArrivingTensor]) -> None:
         """Compare inputs with what the model declares, in order.
@@ -140,9 +160,9 @@ class Model:
         try:
             outputs: list[Any] = self._session.run(self._output_names, feed, options)
         except ort_errors.InvalidArgument as error:
-            raise incompatible_input(printable(error)) from error
+            raise incompatible_input(status_text(error)) from error
         except _RUNTIME_ERRORS as error:
-            raise unknown(f"The inference failed: {printable(error)}") from error
+            raise unknown(f"The inference failed: {status_text(error)}") from error
         return outputs
 
 
@@ -152,6 +172,7 @@ class Inference:
     __slots__ = ("_model", "_options", "_tensors")
 
     def __init__(self, model: Model, tensors: Sequence[ArrivingTensor]) -> None:
+        tensors = model.in_order(tensors)
         model.check(tensors)
         self._model = model
         self._tensors = tensors
@@ -179,10 +200,8 @@ def _facts(role: str, declared: Sequence[Any]) -> tuple[TensorFact, ...]:
     for node in declared:
         datum_type = _ORT_TYPES.get(node.type)
         if datum_type is None:
-            raise unknown(
-                f"The model does not load: its {role} {printable(node.name)!r} is "
-                f"{printable(node.type)}, which is no datum type"
-            )
+            cannot = unsupported_type(role, status_text(node.name), status_text(node.type))
+            raise unknown(f"The model does not load: {cannot}")
         dims = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
         facts.append(TensorFact(node.name, dims, datum_type))
     return tuple(facts)
@@ -200,8 +219,8 @@ def _shape(dims: tuple[int | None, ...]) -> str:
 
 def _datum_type(fact: TensorFact, output: Any) -> ModelDatumType:
     if not isinstance(output, np.ndarray):
-        raise unknown(f"The inference failed: output {printable(fact.name)!r} has no value")
+        raise unknown(f"The inference failed: output {status_text(fact.name)!r} has no value")
     try:
         return translate_dtype(output.dtype)
     except TensorError as error:
-        raise unknown(f"The inference failed: {printable(error)}") from error
+        raise unknown(f"The inference failed: {status_text(error)}") from error

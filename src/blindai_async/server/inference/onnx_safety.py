@@ -70,4 +70,7 @@ def refuse_external_data(model: bytes) -> None:
 def _refuse_external_tensor(number: int, wire_type: int, value: int) -> None:
     located = number == _DATA_LOCATION and wire_type == VARINT and value != 0
     if located or (number == _EXTERNAL_DATA and wire_type == LENGTH_DELIMITED):
-        raise unknown("The model keeps data in external files; it must be one self-contained file")
+        raise unknown(
+            "The model keeps data in external files; it must be one self-contained file: "
+            "onnx.save(onnx.load(path), path) makes it one"
+        )

@@ -39,12 +39,13 @@ class ArrivingTensor:
     """One input tensor, of which some chunks may still be on their way.
 
     Attributes:
+        name: as its first chunk states it, or "".
         dims: its shape, as its first chunk declares it.
         row: its element type.
         nbytes: how many bytes the declaration asks for.
     """
 
-    __slots__ = ("_buffer", "dims", "nbytes", "row")
+    __slots__ = ("_buffer", "dims", "name", "nbytes", "row")
 
     def __init__(self, info: pb.TensorInfo) -> None:
         row = _ROWS.get(info.datum_type)
@@ -59,6 +60,7 @@ class ArrivingTensor:
             raise _malformed()
         if not self.nbytes and math.prod(filter(None, dims)) > _MAX_EXTENT // row.size:
             raise _malformed()
+        self.name = info.index_name
         self.dims = dims
         self.row = row
         self._buffer = ByteBuffer(self.nbytes)
