@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CA_USAGE", "LEAF_USAGE", "ORGANIZATION", "CertificateTemplate", "distinguished_name"]
 
-ORGANIZATION = "Emulated SGX platform, not Intel"
+ORGANIZATION = "Emulated platform, not Intel"
 CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
 LEAF_USAGE = frozenset({"digital_signature", "content_commitment"})
 

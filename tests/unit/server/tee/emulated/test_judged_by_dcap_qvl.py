@@ -70,7 +70,7 @@ def test_sound_evidence_is_accepted(now, pck_ca):
 
 
 def test_the_quote_is_read_as_the_platform_meant_it(platform_v3):
-    quote = dcap_qvl.parse_quote(platform_v3.quote(b"held"))
+    quote = dcap_qvl.parse_quote(platform_v3.evidence(b"held").quote)
     extension, ours = quote.pck_extension(), platform_v3.blueprint.pki.pck.sgx_extension
     for name in ("ppid", "cpu_svn", "pce_svn", "pce_id", "fmspc", "platform_instance_id"):
         assert getattr(extension, name) == getattr(ours, name), name
