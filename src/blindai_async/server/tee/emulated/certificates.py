@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
     from blindai_async.server.tee.emulated.keys import HashName, PrivateKey
 
-__all__ = ["CA_USAGE", "LEAF_USAGE", "ORGANIZATION", "CertificateTemplate", "distinguished_name"]
+__all__ = [
+    "CA_USAGE",
+    "LEAF_USAGE",
+    "ORGANIZATION",
+    "CertificateTemplate",
+    "distinguished_name",
+    "key_usage",
+]
 
 ORGANIZATION = "Emulated platform, not Intel"
 CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
@@ -53,6 +60,11 @@ def distinguished_name(common_name: str, organization: str = ORGANIZATION) -> x5
             x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
         ]
     )
+
+
+def key_usage(names: frozenset[str]) -> x509.KeyUsage:
+    """Return the extension that allows these uses and no other."""
+    return x509.KeyUsage(**{name: name in names for name in _USAGES})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +167,7 @@ class CertificateTemplate:
         if self.key_identifiers:
             yield x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False
         if self.key_usage is not None:
-            yield x509.KeyUsage(**{name: name in self.key_usage for name in _USAGES}), True
+            yield key_usage(self.key_usage), True
         if self.ca is not None:
             yield x509.BasicConstraints(self.ca, self.path_length if self.ca else None), True
         if self.sgx_extension is not None:
