@@ -20,7 +20,7 @@ A platform for a server, the same one after a restart::
 
 Sound evidence at a fixed moment, for a verifier's test::
 
-    platform = EmulatedPlatform(now=datetime(2026, 1, 1, tzinfo=UTC), tcb_info_version=3)
+    platform = EmulatedPlatform("tdx", quote_version=5, now=datetime(2026, 1, 1, tzinfo=UTC))
     evidence = platform.evidence(b"held data")  # .quote, .collateral, .enclave_held_data
 
 Evidence with one thing wrong. A platform is a tree of frozen pieces (`Blueprint`); a change names
@@ -32,7 +32,8 @@ a path in it, and everything that it touches is signed anew by the right key::
     platform.with_changes({"tcb_info.signing_key": new_key()})              # a forgery
     platform.with_changes({"tcb_info.before_signing": replacing('"pceId":', '"pceID":')})
     platform.with_changes({"quote.after_signing": lambda quote: quote + b"x"})
-    platform.with_changes({"td.tee_tcb_svn": older, "td.mr_service_td": measurement})
+    # A TD that was launched before the TDX module was updated: relaunch advised.
+    platform.with_changes({"td.tee_tcb_svn": bytes((3, 1, 7)) + bytes(13)})
     platform.evidence().with_collateral(qe_identity="")
 
 A change that would change nothing raises ValueError.

@@ -86,6 +86,7 @@ class CertificateTemplate:
         key_identifiers: whether the subject and authority key identifiers are there.
         sgx_extension: None leaves it out; bytes stand as the extension's content as they are.
         extra_extensions: triples (dotted OID, critical, content).
+        omitted_extensions: dotted OIDs of extensions to leave out.
         signing_key: signs in place of the issuer's key: a forgery.
         hash_name: of the signature.
         after_signing: turns the issued DER into what is handed out: tampering.
@@ -105,6 +106,7 @@ class CertificateTemplate:
     key_identifiers: bool = True
     sgx_extension: SgxExtension | bytes | None = None
     extra_extensions: tuple[tuple[str, bool, bytes], ...] = ()
+    omitted_extensions: frozenset[str] = frozenset()
     signing_key: PrivateKey | None = field(default=None, repr=False)
     hash_name: HashName = "sha256"
     after_signing: Callable[[bytes], bytes] | None = None
@@ -150,7 +152,8 @@ class CertificateTemplate:
             .not_valid_after(self.not_after)
         )
         for extension, critical in self._extensions(issuer):
-            builder = builder.add_extension(extension, critical)
+            if extension.oid.dotted_string not in self.omitted_extensions:
+                builder = builder.add_extension(extension, critical)
         certificate = builder.sign(self.signing_key or issuer.key, HASHES[self.hash_name])
         der = certificate.public_bytes(serialization.Encoding.DER)
         return self.after_signing(der) if self.after_signing else der
