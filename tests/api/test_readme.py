@@ -86,7 +86,7 @@ async def test_the_emulated_platform_is_attested(
     from blindai_async.cli.local_server import kept_platform, write_client_files
 
     files = tmp_path / "emulated"
-    platform = kept_platform(files)
+    platform = kept_platform(files, "sgx")
     server = await start_server(hardware=platform)
     write_client_files(files, platform, server)
     monkeypatch.chdir(tmp_path)

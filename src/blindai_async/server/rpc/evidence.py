@@ -49,7 +49,7 @@ class EvidenceSource:
 
         Raises:
             RefusalError: there is no hardware to ask (FAILED_PRECONDITION), the nonce is none
-                (INVALID_ARGUMENT), or too many wait already (RESOURCE_EXHAUSTED).
+                (INVALID_ARGUMENT), or too many wait already (UNAVAILABLE: clients try again).
         """
         hardware = self._hardware
         if hardware is None:
@@ -62,7 +62,7 @@ class EvidenceSource:
             raise invalid_argument(f"The nonce must be {NONCE_SIZE} bytes, not {len(nonce)}")
         if self._waiting >= self._limit:
             raise RefusalError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                grpc.StatusCode.UNAVAILABLE,
                 "Too many requests for evidence wait; try again later",
             )
         self._waiting += 1
