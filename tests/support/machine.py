@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,18 +28,29 @@ SECRET_MODEL = b"model that must never leave here"
 
 
 class Quoting:
-    """The platform as the server sees it; counts the quotes that were asked for."""
+    """The platform as the server sees it; counts the quotes that were asked for.
+
+    Attributes:
+        platform: put another one here for other evidence.
+        quotes: how many were asked for.
+        with_collateral: False for a server that has none to give.
+    """
 
     def __init__(self, platform: EmulatedPlatform) -> None:
         self.platform = platform
         self.quotes = 0
+        self.with_collateral = True
 
-    def quote(self, enclave_held_data: bytes) -> bytes:
+    @property
+    def tee(self) -> Literal["sgx", "tdx"]:
+        return self.platform.tee
+
+    def quote(self, report_data: bytes) -> bytes:
         self.quotes += 1
-        return self.platform.quote(enclave_held_data)
+        return self.platform.quote(report_data)
 
-    def collateral(self) -> Mapping[str, str | int]:
-        return self.platform.collateral()
+    def collateral(self) -> Mapping[str, str | int] | None:
+        return self.platform.collateral() if self.with_collateral else None
 
 
 class Machine:

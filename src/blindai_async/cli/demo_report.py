@@ -14,9 +14,11 @@ __all__ = ["DemoReport"]
 
 SIMULATION = "simulation: nothing proves that an enclave answers, and nothing is protected"
 EMULATED = (
-    "hardware, EMULATED: the evidence is verified in full, but under a root that this demo "
+    "hardware, EMULATED {tee}: the evidence is verified in full, but under a root that this demo "
     "made itself; nothing is protected"
 )
+# What is measured, by the kind of evidence: an attribute of the claims, and what it measures.
+MEASURED = {"sgx": ("mr_enclave", "enclave"), "tdx": ("mr_td", "TD")}
 
 
 class DemoReport:
@@ -37,21 +39,23 @@ class DemoReport:
         if self._spoken:
             console.line(f"{step:<10} {text}")
 
-    def connected(self, connection: AsyncConnection) -> None:
-        """The server runs, and the connection is open."""
-        simulation = connection.simulation_mode
-        self.figures["mode"] = "simulation" if simulation else "hardware (emulated)"
+    def connected(self, connection: AsyncConnection, tee: str | None) -> None:
+        """The server runs, and the connection is open; `tee` is what it emulates, if anything."""
+        self.figures["mode"] = "simulation" if tee is None else "hardware (emulated)"
+        self.figures["tee"] = tee and str(tee)
         self.figures["server_version"] = connection.server_version
         self._say("server", f"BlindAI {connection.server_version}, in this process, for this demo")
-        self._say("mode", SIMULATION if simulation else EMULATED)
-        if connection.claims is not None:
-            self.figures["mr_enclave"] = connection.claims.mr_enclave.hex()
+        self._say("mode", EMULATED.format(tee=tee.upper()) if tee else SIMULATION)
+        if tee is not None and connection.claims is not None:
+            name, what = MEASURED[tee]
+            measurement = getattr(connection.claims, name).hex()
+            self.figures[name] = measurement
             self.figures["tcb_status"] = str(connection.claims.tcb_status)
             self._say(
                 "attested",
                 f"{len(connection.claims.steps)} steps passed, "
                 f"platform {connection.claims.tcb_status}, "
-                f"enclave {connection.claims.mr_enclave.hex()[:16]}…",
+                f"{what} {measurement[:16]}…",
             )
 
     def uploaded(self, model: Path) -> None:

@@ -7,7 +7,7 @@ from blindai_async.cli.run_command import OperationError
 
 if TYPE_CHECKING:
     from blindai_async.server import BlindAIServer
-    from blindai_async.server.tee.emulated import EmulatedPlatform
+    from blindai_async.server.tee.emulated import EmulatedPlatform, Tee
 
 __all__ = ["kept_platform", "make_server", "new_platform", "write_client_files"]
 
@@ -35,31 +35,37 @@ def make_server(**options: Any) -> "BlindAIServer":
         raise OperationError(f"the server refuses its options: {error}") from error
 
 
-def new_platform() -> "EmulatedPlatform":
+def new_platform(tee: "Tee") -> "EmulatedPlatform":
     """An emulated platform with new keys."""
     from blindai_async.server.tee.emulated import EmulatedPlatform  # noqa: PLC0415 # an extra
 
-    return EmulatedPlatform()
+    return EmulatedPlatform(tee)
 
 
-def kept_platform(directory: Path) -> "EmulatedPlatform":
+def kept_platform(directory: Path, tee: "Tee") -> "EmulatedPlatform":
     """The emulated platform whose keys the directory keeps, or a new one that it keeps from now.
 
     Raises:
-        OperationError: what the directory keeps is not one.
+        OperationError: what the directory keeps is not one, or is one of the other kind.
         OSError: the directory cannot be read or written.
     """
     from blindai_async.server.tee.emulated import EmulatedPlatform  # noqa: PLC0415 # an extra
 
     secrets = directory / "platform"
     try:
-        return EmulatedPlatform.load(secrets)
+        platform = EmulatedPlatform.load(secrets)
     except FileNotFoundError:
-        platform = EmulatedPlatform()
+        platform = EmulatedPlatform(tee)
         platform.save(secrets)
-        return platform
     except ValueError as error:
         raise OperationError(f"{secrets}: no emulated platform: {error}") from error
+    if platform.tee != tee:
+        # Clients hold its policy: it is not replaced by a platform of another kind.
+        raise OperationError(
+            f"{directory} keeps an emulated {platform.tee.upper()} platform; "
+            f"use --emulate-{platform.tee}, or another directory"
+        )
+    return platform
 
 
 def write_client_files(

@@ -43,6 +43,7 @@ class BlindAIServer:
         max_input_size: bytes the inputs of one prediction may have together.
         max_message_size: bytes a single gRPC message may have.
         max_pending_bytes: bytes that all unfinished requests may take together.
+        max_pending_quotes: how many requests for evidence may wait for the hardware at once.
         inference_threads: how many predictions run at once, each on one thread. None: one a CPU.
         inference_timeout: seconds after which a prediction is given up, its wait included.
         stream_timeout: seconds without content after which an unfinished request is given up.
@@ -72,6 +73,7 @@ class BlindAIServer:
         max_input_size: int = 900_000_000,
         max_message_size: int = 128 * _MIB,
         max_pending_bytes: int = 2048 * _MIB,
+        max_pending_quotes: int = 256,
         inference_threads: int | None = None,
         inference_timeout: float = 300.0,
         stream_timeout: float = 30.0,
@@ -91,6 +93,7 @@ class BlindAIServer:
             max_input_size=max_input_size,
             max_message_size=max_message_size,
             max_pending_bytes=max_pending_bytes,
+            max_pending_quotes=max_pending_quotes,
             inference_threads=(
                 (os.cpu_count() or 1) if inference_threads is None else inference_threads
             ),

@@ -22,6 +22,7 @@ from blindai_async.server.identity import (
 from blindai_async.server.inference.worker_pool import WorkerPool
 from blindai_async.server.rpc.admission import CallGate, PendingBytes
 from blindai_async.server.rpc.call_deadlines import Watchdog
+from blindai_async.server.rpc.evidence import EvidenceSource
 from blindai_async.server.rpc.health import HealthService
 from blindai_async.server.rpc.services import (
     ATTESTATION,
@@ -107,9 +108,13 @@ class ServerRun:
             self._keeper,
             self._runners,
         )
-        attestation = AttestationService(
-            self.enclave_identity, hardware, self._settings.version, self._quoter
+        evidence = EvidenceSource(
+            hardware,
+            self.enclave_identity.certificate,
+            self._quoter,
+            self._settings.max_pending_quotes,
         )
+        attestation = AttestationService(self.enclave_identity, evidence, self._settings.version)
         enclave, machine = self.enclave_identity, self.host_identity
         attested = await self._serve(
             (exchange.handler(self._gate), self._health[0].handler()),

@@ -21,6 +21,7 @@ class ServerSettings(BaseModel):
     max_input_size: int = Field(gt=0, le=_MAX_BYTES)
     max_message_size: int = Field(gt=0, le=_MAX_BYTES)
     max_pending_bytes: PositiveInt
+    max_pending_quotes: PositiveInt
     inference_threads: PositiveInt
     inference_timeout: PositiveFloat
     stream_timeout: PositiveFloat

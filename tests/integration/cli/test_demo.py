@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blindai_async import PredictResponse
+from blindai_async import PredictResponse, attestation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,34 @@ async def test_the_demo_shows_the_main_job(mode: list[str], cli: Any, tmp_path: 
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
     assert figures["proof_validated"] is True
     assert figures["model_deleted"] is True
+    assert figures["tee"] == (None if mode else "sgx")
     assert figures["mode"] == ("simulation" if mode else "hardware (emulated)")
     assert figures["proof_file"] == str(proof)
     kept = PredictResponse.from_file(proof)
     assert kept.is_simulation_mode() is bool(mode)
+
+
+@pytest.mark.skipif(
+    not hasattr(attestation, "TdxClaims"), reason="the client does not verify TDX evidence yet"
+)
+async def test_the_demo_shows_a_td(cli: Any, tmp_path: Path) -> None:
+    proof = tmp_path / "digit.proof"
+    ran = await cli("demo", "--tee", "tdx", "--json", "--proof", proof)
+    assert ran.code == 0, ran.err
+    assert (ran.json["tee"], ran.json["mode"]) == ("tdx", "hardware (emulated)")
+    assert len(bytes.fromhex(ran.json["mr_td"])) == 48
+    assert "mr_enclave" not in ran.json
+    assert ran.json["proof_validated"] is True
+    assert not PredictResponse.from_file(proof).is_simulation_mode()
+    ran = await cli("demo", "--tee", "tdx")
+    assert "EMULATED TDX" in ran.out
+
+
+@pytest.mark.parametrize("tee", ["sgx", "tdx"])
+async def test_simulation_emulates_nothing(cli: Any, tee: str) -> None:
+    ran = await cli("demo", "--simulation", "--tee", tee)
+    assert ran.code == 2
+    assert "--tee" in ran.err
 
 
 async def test_in_a_pipe_it_speaks_in_plain_lines(cli: Any) -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import tomllib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import numpy as np
 import pytest
+from dcap_qvl_judge import judge
 
 from blindai_async import connect
+from blindai_async._pb.untrusted_pb2 import GetSgxQuoteWithCollateralReply
 from blindai_async.errors import RequestRejectedError
+from blindai_async.server.tee.emulated import EmulatedPlatform, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,10 +114,54 @@ async def test_an_emulated_platform_gives_its_clients_what_they_need(
     assert "do not rely on it" in ran.err
 
 
-async def test_the_platform_and_its_policy_survive_a_restart(serve: Any, tmp_path: Path) -> None:
+async def test_an_emulated_td_gives_its_clients_what_they_need(serve: Any, tmp_path: Path) -> None:
+    files = tmp_path / "emulated"
+    _, ready = await serve("--emulate-tdx", files)
+    assert (ready["tee"], ready["client_files"]) == ("tdx", str(files))
+    policy = tomllib.loads((files / "policy.toml").read_text())
+    assert policy["tee"] == "tdx"
+    assert (files / "host_server.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
+    # What it serves is of the platform whose keys are kept there.
+    platform = EmulatedPlatform.load(files / "platform")
+    assert (platform.tee, platform.mr_td.hex()) == ("tdx", policy["mr_td"])
+    assert (files / "root.pem").read_bytes() == platform.root_pem
+    credentials = grpc.ssl_channel_credentials((files / "host_server.pem").read_bytes())
+    address, name = f"127.0.0.1:{ready['untrusted_port']}", "blindai-srv"
+    options = [("grpc.ssl_target_name_override", name)]
+    async with grpc.aio.secure_channel(address, credentials, options) as channel:
+        ask = channel.unary_unary("/untrusted.Attestation/GetSgxQuoteWithCollateral")
+        reply = GetSgxQuoteWithCollateralReply.FromString(await ask(b""))
+    assert platform.mr_td in reply.quote
+    collateral = {name: getattr(reply.collateral, name) for name in platform.collateral()}
+    evidence = Evidence(reply.quote, collateral, reply.enclave_held_data)
+    assert judge(evidence, platform.root_pem, datetime.now(UTC)).status == "UpToDate"
+
+
+async def test_a_platform_of_the_other_kind_is_not_replaced(
+    serve: Any, cli: Any, tmp_path: Path
+) -> None:
+    await serve("--emulate-sgx", tmp_path)
+    policy = (tmp_path / "policy.toml").read_text()
+    ran = await cli("serve", *FREE_PORTS, "--emulate-tdx", tmp_path)
+    assert (ran.code, ran.out) == (1, "")
+    assert "keeps an emulated SGX platform; use --emulate-sgx" in ran.err
+    assert (tmp_path / "policy.toml").read_text() == policy
+
+
+async def test_a_server_emulates_one_platform(cli: Any, tmp_path: Path) -> None:
+    ran = await cli("serve", "--emulate-sgx", tmp_path / "a", "--emulate-tdx", tmp_path / "b")
+    assert ran.code == 2
+    assert "one platform" in ran.err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("tee", ["sgx", "tdx"])
+async def test_the_platform_and_its_policy_survive_a_restart(
+    serve: Any, tmp_path: Path, tee: str
+) -> None:
     policies = []
     for _ in range(2):
-        process, _ = await serve("--emulate-sgx", tmp_path)
+        process, _ = await serve(f"--emulate-{tee}", tmp_path)
         process.terminate()
         await asyncio.wait_for(process.wait(), 30)
         policies.append((tmp_path / "policy.toml").read_text())

@@ -27,15 +27,17 @@ class FixedEvidence:
         "pck_signing_chain",
     )
 
-    def quote(self, enclave_held_data):
-        return b"quote of " + enclave_held_data
+    tee = "sgx"
+
+    def quote(self, report_data):
+        return b"quote of " + report_data
 
     def collateral(self):
         return {"version": 3} | {name: f"<{name}>" for name in self.fields}
 
 
 class BrokenHardware(FixedEvidence):
-    def quote(self, enclave_held_data):
+    def quote(self, report_data):
         raise OSError("/dev/sgx/secret is gone")
 
 
@@ -72,7 +74,8 @@ async def test_hardware_gives_quote_collateral_and_certificate(start_server, raw
     server = await start_server(hardware=FixedEvidence())
     client = await raw_client(server)
     reply = await client.ask("GetSgxQuoteWithCollateral")
-    assert reply.quote == b"quote of " + server.enclave_certificate
+    committed = hashlib.sha256(server.enclave_certificate).digest()
+    assert reply.quote == b"quote of " + committed + bytes(32)
     assert reply.enclave_held_data == server.enclave_certificate
     assert reply.collateral.version == 3
     for name in FixedEvidence.fields:

@@ -61,7 +61,7 @@ def cache() -> AttestationCache:
 
 def another(platform: EmulatedPlatform, held_data: bytes) -> dict[str, object]:
     """A new quote of the same platform."""
-    return {"quote": platform.quote(held_data), "enclave_held_data": held_data}
+    return {"quote": platform.evidence(held_data).quote, "enclave_held_data": held_data}
 
 
 def test_identical_evidence_is_verified_once(

@@ -6,6 +6,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -31,8 +32,18 @@ HOST = "127.0.0.1"
 DIGITS = resources.files("blindai_async.cli") / "digits"
 
 
+class Tee(StrEnum):
+    """What the demo emulates."""
+
+    SGX = "sgx"
+    TDX = "tdx"
+
+
 @operation
 async def demo(
+    tee: Annotated[
+        Tee | None, typer.Option("--tee", help="What to emulate: an SGX enclave, or a TDX guest.")
+    ] = None,
     proof: Annotated[
         Path | None, typer.Option("--proof", help="Keep the proof of one prediction here.")
     ] = None,
@@ -42,6 +53,9 @@ async def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Recognise handwritten digits on a local server, and verify the proof of one answer."""
+    if simulation and tee is not None:
+        raise typer.BadParameter("--simulation emulates no hardware", param_hint="--tee")
+    emulated = None if simulation else tee or Tee.SGX
     with (
         tempfile.TemporaryDirectory(prefix="blindai-async-demo-") as directory,
         warnings.catch_warnings(),
@@ -50,8 +64,8 @@ async def demo(
         warnings.simplefilter("ignore", SecurityWarning)
         scratch = Path(directory)
         report = DemoReport(spoken=not as_json)
-        async with _stage(scratch, simulation=simulation) as stage:
-            report.connected(stage.connection)
+        async with _stage(scratch, emulated) as stage:
+            report.connected(stage.connection, emulated)
             await _play(stage, proof or scratch / "digit.proof", report)
         report.ended(proof)
     if as_json:
@@ -66,9 +80,9 @@ class Stage(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def _stage(scratch: Path, *, simulation: bool) -> AsyncIterator[Stage]:
-    """A server on free ports, and a connection to it."""
-    platform = None if simulation else new_platform()
+async def _stage(scratch: Path, tee: Tee | None) -> AsyncIterator[Stage]:
+    """A server on free ports, and a connection to it; None for simulation mode."""
+    platform = None if tee is None else new_platform(tee.value)
     server = make_server(
         host=HOST,
         attested_port=0,
@@ -86,13 +100,13 @@ async def _stage(scratch: Path, *, simulation: bool) -> AsyncIterator[Stage]:
         async with connect(
             HOST,
             certificate=certificate,
-            simulation=simulation,
+            simulation=platform is None,
             untrusted_port=server.untrusted_port,
             attested_port=server.attested_port,
             batching=Batching(),
             **demands,
         ) as connection:
-            if simulation:
+            if platform is None:
                 demands["allow_simulation_mode"] = True
                 demands["enclave_signing_key"] = connection.enclave_signing_key
             yield Stage(connection, demands)

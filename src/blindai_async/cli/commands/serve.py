@@ -12,6 +12,7 @@ from blindai_async.cli.run_command import OperationError, operation
 
 if TYPE_CHECKING:
     from blindai_async.server import BlindAIServer
+    from blindai_async.server.tee.emulated import EmulatedPlatform
 
 __all__ = ["serve"]
 
@@ -45,13 +46,19 @@ async def serve(
             "where policy.toml, host_server.pem and root.pem for clients are written.",
         ),
     ] = None,
+    emulate_tdx: Annotated[
+        Path | None,
+        typer.Option(
+            "--emulate-tdx", metavar="DIR", help="The same with an emulated TDX platform."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON when ready.")] = False,
 ) -> None:
     """Run a server until SIGTERM or Ctrl-C; calls in flight may finish. Not for secrets."""
     models = _models(model or [])
     # The server says about itself what its user has to know.
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    platform = None if emulate_sgx is None else kept_platform(emulate_sgx)
+    platform, client_files = _platform(emulate_sgx, emulate_tdx)
     server = make_server(
         host=host,
         attested_port=attested_port,
@@ -63,9 +70,9 @@ async def serve(
     )
 
     def on_ready(server: "BlindAIServer") -> None:
-        if emulate_sgx is not None and platform is not None:
-            write_client_files(emulate_sgx, platform, server)
-        _announce(server, emulate_sgx, as_json=as_json)
+        if client_files is not None and platform is not None:
+            write_client_files(client_files, platform, server)
+        _announce(server, platform, client_files, as_json=as_json)
 
     from blindai_async.server import run_until_signalled  # noqa: PLC0415 # an extra
 
@@ -73,6 +80,17 @@ async def serve(
         await run_until_signalled(server, on_ready=on_ready)
     except ValueError as error:
         raise OperationError(f"the server cannot start: {error}") from error
+
+
+def _platform(sgx: Path | None, tdx: Path | None) -> "tuple[EmulatedPlatform | None, Path | None]":
+    """The platform to emulate, and where what clients need is written."""
+    if sgx is not None and tdx is not None:
+        raise typer.BadParameter("a server runs on one platform", param_hint="--emulate-tdx")
+    if sgx is not None:
+        return kept_platform(sgx, "sgx"), sgx
+    if tdx is not None:
+        return kept_platform(tdx, "tdx"), tdx
+    return None, None
 
 
 def _models(options: list[str]) -> dict[str, Path]:
@@ -85,13 +103,20 @@ def _models(options: list[str]) -> dict[str, Path]:
     return models
 
 
-def _announce(server: "BlindAIServer", client_files: Path | None, *, as_json: bool) -> None:
+def _announce(
+    server: "BlindAIServer",
+    platform: "EmulatedPlatform | None",
+    client_files: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         console.json_line(
             {
                 "host": server.host,
                 "attested_port": server.attested_port,
                 "untrusted_port": server.untrusted_port,
+                "tee": None if platform is None else platform.tee,
                 "client_files": None if client_files is None else str(client_files),
             }
         )
@@ -100,9 +125,10 @@ def _announce(server: "BlindAIServer", client_files: Path | None, *, as_json: bo
         f"ready on {server.host}: attested port {server.attested_port}, "
         f"untrusted port {server.untrusted_port}"
     )
-    if client_files is None:
+    if platform is None:
         console.line("simulation mode: clients pass --simulation, or simulation=True")
     else:
         console.line(
-            f"emulated SGX: policy.toml, host_server.pem and root.pem are in {client_files}"
+            f"emulated {platform.tee.upper()}: policy.toml, host_server.pem and root.pem are in "
+            f"{client_files}"
         )

@@ -23,16 +23,14 @@ from blindai_async.server.rpc.requests import ModelUpload, PredictionRequest, pa
 from blindai_async.server.status_errors import RefusalError, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from blindai_async.server.identity import EnclaveIdentity
     from blindai_async.server.inference.tensor_assembly import ArrivingTensor
     from blindai_async.server.inference.worker_pool import WorkerPool
     from blindai_async.server.rpc.admission import CallGate, Context, PendingBytes
     from blindai_async.server.rpc.call_deadlines import Watchdog
+    from blindai_async.server.rpc.evidence import EvidenceSource
     from blindai_async.server.settings import ServerSettings
     from blindai_async.server.storage.model_store import ModelStore
-    from blindai_async.server.tee.platform import QuotingPlatform
 
 __all__ = ["ATTESTATION", "EXCHANGE", "AttestationService", "ExchangeService"]
 
@@ -45,22 +43,14 @@ class AttestationService:
 
     Args:
         identity: the enclave's.
-        hardware: makes the evidence; None in simulation mode.
+        evidence: answers requests for evidence.
         version: what `GetServerInfo` tells.
-        quoter: the thread that asks the hardware.
     """
 
-    def __init__(
-        self,
-        identity: EnclaveIdentity,
-        hardware: QuotingPlatform | None,
-        version: str,
-        quoter: WorkerPool,
-    ) -> None:
+    def __init__(self, identity: EnclaveIdentity, evidence: EvidenceSource, version: str) -> None:
         self._identity = identity
-        self._hardware = hardware
+        self._evidence = evidence
         self._version = version
-        self._quoter = quoter
 
     def handler(self, gate: CallGate) -> grpc.GenericRpcHandler:
         """What to register with the untrusted port's server."""
@@ -90,22 +80,8 @@ class AttestationService:
         # Tokens are accepted and ignored here, so there is none to give.
         return untrusted_pb.GetTokenReply().SerializeToString()
 
-    async def _get_evidence(self, _request: bytes, _context: Context) -> bytes:
-        hardware, held_data = self._hardware, self._identity.certificate
-        if hardware is None:
-            raise RefusalError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "The server runs in simulation mode: it has no quote to give",
-            )
-
-        def make_evidence() -> bytes:
-            return untrusted_pb.GetSgxQuoteWithCollateralReply(
-                quote=hardware.quote(held_data),
-                collateral=_collateral(hardware.collateral()),
-                enclave_held_data=held_data,
-            ).SerializeToString()
-
-        return await self._quoter.run(make_evidence)
+    async def _get_evidence(self, request: bytes, _context: Context) -> bytes:
+        return await self._evidence.reply(request)
 
 
 class ExchangeService:
@@ -216,10 +192,3 @@ class ExchangeService:
             raise invalid_argument("Model id is empty")
         await self._keeper.run(lambda: self._store.delete(model_id))
         return exchange_pb.DeleteModelReply().SerializeToString()
-
-
-def _collateral(values: Mapping[str, str | int]) -> untrusted_pb.SgxCollateral:
-    message = untrusted_pb.SgxCollateral()
-    for name, value in values.items():
-        setattr(message, name, value)
-    return message

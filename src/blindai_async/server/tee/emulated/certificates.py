@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 
     from blindai_async.server.tee.emulated.keys import HashName, PrivateKey
 
-__all__ = ["CA_USAGE", "LEAF_USAGE", "ORGANIZATION", "CertificateTemplate", "distinguished_name"]
+__all__ = [
+    "CA_USAGE",
+    "LEAF_USAGE",
+    "ORGANIZATION",
+    "CertificateTemplate",
+    "distinguished_name",
+    "key_usage",
+]
 
-ORGANIZATION = "Emulated SGX platform, not Intel"
+ORGANIZATION = "Emulated platform, not Intel"
 CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
 LEAF_USAGE = frozenset({"digital_signature", "content_commitment"})
 
@@ -55,6 +62,11 @@ def distinguished_name(common_name: str, organization: str = ORGANIZATION) -> x5
     )
 
 
+def key_usage(names: frozenset[str]) -> x509.KeyUsage:
+    """Return the extension that allows these uses and no other."""
+    return x509.KeyUsage(**{name: name in names for name in _USAGES})
+
+
 @dataclass(frozen=True, kw_only=True)
 class CertificateTemplate:
     """One certificate, not yet issued. Each field is a knob; the defaults are those of a leaf.
@@ -74,6 +86,7 @@ class CertificateTemplate:
         key_identifiers: whether the subject and authority key identifiers are there.
         sgx_extension: None leaves it out; bytes stand as the extension's content as they are.
         extra_extensions: triples (dotted OID, critical, content).
+        omitted_extensions: dotted OIDs of extensions to leave out.
         signing_key: signs in place of the issuer's key: a forgery.
         hash_name: of the signature.
         after_signing: turns the issued DER into what is handed out: tampering.
@@ -93,6 +106,7 @@ class CertificateTemplate:
     key_identifiers: bool = True
     sgx_extension: SgxExtension | bytes | None = None
     extra_extensions: tuple[tuple[str, bool, bytes], ...] = ()
+    omitted_extensions: frozenset[str] = frozenset()
     signing_key: PrivateKey | None = field(default=None, repr=False)
     hash_name: HashName = "sha256"
     after_signing: Callable[[bytes], bytes] | None = None
@@ -138,7 +152,8 @@ class CertificateTemplate:
             .not_valid_after(self.not_after)
         )
         for extension, critical in self._extensions(issuer):
-            builder = builder.add_extension(extension, critical)
+            if extension.oid.dotted_string not in self.omitted_extensions:
+                builder = builder.add_extension(extension, critical)
         certificate = builder.sign(self.signing_key or issuer.key, HASHES[self.hash_name])
         der = certificate.public_bytes(serialization.Encoding.DER)
         return self.after_signing(der) if self.after_signing else der
@@ -155,7 +170,7 @@ class CertificateTemplate:
         if self.key_identifiers:
             yield x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False
         if self.key_usage is not None:
-            yield x509.KeyUsage(**{name: name in self.key_usage for name in _USAGES}), True
+            yield key_usage(self.key_usage), True
         if self.ca is not None:
             yield x509.BasicConstraints(self.ca, self.path_length if self.ca else None), True
         if self.sgx_extension is not None:

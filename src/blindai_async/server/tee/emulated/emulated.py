@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from blindai_async.server.tee.emulated import storage
-from blindai_async.server.tee.emulated.blueprint import Blueprint, Lifetimes, sound_blueprint
+from blindai_async.server.tee.emulated.blueprint import Blueprint, Lifetimes
 from blindai_async.server.tee.emulated.changes import changed
 from blindai_async.server.tee.emulated.collateral import Collateral, Evidence, overridden
-from blindai_async.server.tee.emulated.identity import PlatformIdentity, random_measurement
-from blindai_async.server.tee.emulated.policy import policy_toml
+from blindai_async.server.tee.emulated.identity import PlatformIdentity
+from blindai_async.server.tee.emulated.policy import enclave_policy, td_policy
+from blindai_async.server.tee.emulated.sound import sound_blueprint
+from blindai_async.server.tee.platform import report_data_for
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+
+    from blindai_async.server.tee.emulated.enclave_report import EnclaveReport
+    from blindai_async.server.tee.emulated.identity import Tee
+    from blindai_async.server.tee.emulated.sound import TdReportVersion
 
 __all__ = ["EmulatedPlatform"]
 
@@ -24,52 +29,73 @@ _DEFAULT_LIFETIMES = Lifetimes()
 
 
 class EmulatedPlatform:
-    """An SGX platform in software: its evidence is complete and well signed, and proves nothing.
+    """A platform in software: its evidence is complete and well signed, and proves nothing.
 
     Everything is signed by keys of its own below a root of its own, so only a client that trusts
     `root_pem` explicitly accepts it. It protects no data: it exists to run and to test hardware
-    mode where there is no SGX.
+    mode where there is neither SGX nor TDX.
 
     A platform never changes, so its collateral expires some day (`Lifetimes.collateral`): load it
     again before that. Its signatures are made once and shared by all threads; only the
     signature of a quote is made each time.
 
     Args:
-        identity: keys and enclave; None makes a new identity.
+        tee: what a new identity attests: an enclave, "sgx", or a trust domain, "tdx". None for
+            "sgx", or for what the `identity` says.
+        identity: keys and measurements; None makes a new identity.
         now: the moment around which all validity is laid; None for the present. An aware
             datetime; fractions of a second are dropped.
         lifetimes: how long the pieces are valid.
-        tcb_info_version: 2, as 0.5 servers send it, or 3.
-        mr_enclave: measurement of a new identity's enclave; None for a random one.
+        tcb_info_version: for SGX 2, as 0.5 servers send it (None), or 3; for TDX 3.
+        quote_version: for SGX 3 (None), 4 or 5; for TDX 4 (None) or 5.
+        td_report: for TDX "1.0" or "1.5", which only quotes of version 5 can carry; None for the
+            newest that they can.
+        mr_enclave: measurement of a new identity's enclave, 32 bytes; None for a random one.
+        mr_td: measurement of a new identity's TD, 48 bytes; None for a random one.
 
     Raises:
-        ValueError: `mr_enclave` beside an `identity`, or of a wrong size; `now` without time zone.
+        ValueError: a measurement beside an `identity`, of the other kind, or of a wrong size; a
+            combination that does not exist; `now` without time zone.
     """
 
     def __init__(
         self,
+        tee: Tee | None = None,
         *,
         identity: PlatformIdentity | None = None,
         now: datetime | None = None,
         lifetimes: Lifetimes = _DEFAULT_LIFETIMES,
-        tcb_info_version: int = 2,
+        tcb_info_version: int | None = None,
+        quote_version: int | None = None,
+        td_report: TdReportVersion | None = None,
         mr_enclave: bytes | None = None,
+        mr_td: bytes | None = None,
     ) -> None:
-        if identity is not None and mr_enclave is not None:
-            raise ValueError("the identity names the enclave: leave mr_enclave out")
         if identity is None:
-            identity = PlatformIdentity(
-                mr_enclave=random_measurement() if mr_enclave is None else mr_enclave
-            )
+            identity = _new_identity(tee or "sgx", mr_enclave=mr_enclave, mr_td=mr_td)
+        elif mr_enclave is not None or mr_td is not None:
+            raise ValueError("the identity names the measurements: leave mr_enclave and mr_td out")
+        elif tee not in {None, identity.tee}:
+            raise ValueError(f"the identity is of {identity.tee!r}, not of {tee!r}")
         now = datetime.now(UTC) if now is None else now
         if now.tzinfo is None:
             raise ValueError("now must have a time zone")
         self._now = now.astimezone(UTC).replace(microsecond=0)
         self._identity = identity
         self._sound = sound_blueprint(
-            identity, now=self._now, lifetimes=lifetimes, tcb_info_version=tcb_info_version
+            identity,
+            now=self._now,
+            lifetimes=lifetimes,
+            tcb_info_version=tcb_info_version,
+            quote_version=quote_version,
+            td_report=td_report,
         )
         self._blueprint = self._sound
+
+    @property
+    def tee(self) -> Tee:
+        """What is attested: an enclave, "sgx", or a trust domain, "tdx"."""
+        return self._identity.tee
 
     @property
     def blueprint(self) -> Blueprint:
@@ -78,7 +104,7 @@ class EmulatedPlatform:
 
     @property
     def identity(self) -> PlatformIdentity:
-        """Keys and enclave, as they were before any change."""
+        """Keys and measurements, as they were before any change."""
         return self._identity
 
     @property
@@ -93,28 +119,45 @@ class EmulatedPlatform:
 
     @property
     def mr_enclave(self) -> bytes:
-        """Measurement of the enclave, 32 bytes."""
-        return self._blueprint.enclave.mr_enclave
+        """Measurement of the enclave, 32 bytes. A TDX platform has none: AttributeError."""
+        return self._enclave().mr_enclave
 
     @property
     def mr_signer(self) -> bytes:
-        """Signer of the enclave, 32 bytes."""
-        return self._blueprint.enclave.mr_signer
+        """Signer of the enclave, 32 bytes. A TDX platform has none: AttributeError."""
+        return self._enclave().mr_signer
+
+    @property
+    def mr_td(self) -> bytes:
+        """Measurement of the TD's initial memory, 48 bytes. SGX has none: AttributeError."""
+        if self._blueprint.td is None:
+            raise AttributeError("an SGX platform attests an enclave: see mr_enclave")
+        return self._blueprint.td.mr_td
 
     @property
     def policy_toml(self) -> str:
-        """The policy file that accepts exactly this platform's enclave."""
-        return policy_toml(self._blueprint.enclave)
+        """The policy file that accepts exactly what this platform attests."""
+        if self._blueprint.td is not None:
+            return td_policy(self._blueprint.td)
+        return enclave_policy(self._enclave())
 
-    def quote(self, enclave_held_data: bytes) -> bytes:
-        """Quote the enclave: it vouches for data that it holds, by way of their SHA-256.
+    def quote(self, report_data: bytes) -> bytes:
+        """Quote the enclave or the TD: it vouches for 64 bytes.
 
         Args:
-            enclave_held_data: for a server, the enclave's TLS certificate in DER.
+            report_data: as a server makes them by `report_data_for`.
+
+        Raises:
+            ValueError: these are not 64 bytes.
         """
+        if len(report_data) != 64:
+            raise ValueError(
+                f"report_data must be 64 bytes, not {len(report_data)}; "
+                "report_data_for() makes them of what the enclave holds"
+            )
         pieces = self._blueprint
         return pieces.quoting_enclave.quote(
-            pieces.enclave.pack(report_data=hashlib.sha256(enclave_held_data).digest()),
+            pieces.attested.pack(report_data=report_data),
             pck_key=pieces.pki.pck.key,
             pck_chain=pieces.pki.pem("pck", "intermediate", "root").encode(),
             layout=pieces.quote,
@@ -139,9 +182,17 @@ class EmulatedPlatform:
         }
         return overridden(collateral, layout.overrides)
 
-    def evidence(self, enclave_held_data: bytes = b"what the enclave holds") -> Evidence:
-        """Make a quote and collect the collateral: all that a verifier needs."""
-        return Evidence(self.quote(enclave_held_data), self.collateral(), enclave_held_data)
+    def evidence(
+        self, enclave_held_data: bytes = b"what the enclave holds", *, nonce: bytes = b""
+    ) -> Evidence:
+        """Make a quote and collect the collateral: all that a verifier needs.
+
+        Args:
+            enclave_held_data: for a server, the enclave's TLS certificate in DER.
+            nonce: the client's, 32 bytes; b"" where it sent none.
+        """
+        quote = self.quote(report_data_for(enclave_held_data, nonce))
+        return Evidence(quote, self.collateral(), enclave_held_data)
 
     def with_changes(self, changes: Mapping[str, object]) -> Self:
         """Return this platform with some values changed, everything else and all keys the same.
@@ -181,13 +232,15 @@ class EmulatedPlatform:
         *,
         now: datetime | None = None,
         lifetimes: Lifetimes = _DEFAULT_LIFETIMES,
-        tcb_info_version: int = 2,
+        tcb_info_version: int | None = None,
+        quote_version: int | None = None,
+        td_report: TdReportVersion | None = None,
     ) -> Self:
         """Restore a platform that `save` wrote.
 
-        The keys, the enclave and the root certificate are those of before. All other certificates
-        and the collateral are issued anew, valid from now; so is the root where it has expired or
-        is about to, with its old key.
+        The keys, the measurements and the root certificate are those of before. All other
+        certificates and the collateral are issued anew, valid from now; so is the root where it
+        has expired or is about to, with its old key.
 
         Raises:
             FileNotFoundError: nothing was saved there.
@@ -199,7 +252,26 @@ class EmulatedPlatform:
             now=now,
             lifetimes=lifetimes,
             tcb_info_version=tcb_info_version,
+            quote_version=quote_version,
+            td_report=td_report,
         )
 
+    def _enclave(self) -> EnclaveReport:
+        if self._blueprint.enclave is None:
+            raise AttributeError("a TDX platform attests a TD, not an enclave: see mr_td")
+        return self._blueprint.enclave
+
     def __repr__(self) -> str:
-        return f"<EmulatedPlatform (no SGX, proves nothing) mr_enclave={self.mr_enclave.hex()}>"
+        measured = self.mr_enclave if self.tee == "sgx" else self.mr_td
+        name = "mr_enclave" if self.tee == "sgx" else "mr_td"
+        return f"<EmulatedPlatform (no {self.tee.upper()}, proves nothing) {name}={measured.hex()}>"
+
+
+def _new_identity(tee: Tee, *, mr_enclave: bytes | None, mr_td: bytes | None) -> PlatformIdentity:
+    if (mr_td if tee == "sgx" else mr_enclave) is not None:
+        raise ValueError(f'tee="{tee}" goes with {"mr_enclave" if tee == "sgx" else "mr_td"}')
+    if mr_enclave is not None:
+        return PlatformIdentity(tee=tee, mr_enclave=mr_enclave)
+    if mr_td is not None:
+        return PlatformIdentity(tee=tee, mr_td=mr_td)
+    return PlatformIdentity(tee=tee)

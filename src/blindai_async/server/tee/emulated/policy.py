@@ -1,15 +1,19 @@
-"""The policy file for a platform's enclave (TOML, wire protocol, "Policy file")."""
+"""The policy file for what a platform attests (TOML, as `Policy.from_str` reads it)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from blindai_async.server.tee.emulated.enclave_report import DEBUG, INIT
+from blindai_async.server.tee.emulated.td_report import MIGRATABLE, SEPT_VE_DISABLE, TD_DEBUG
 
 if TYPE_CHECKING:
-    from blindai_async.server.tee.emulated.enclave_report import EnclaveReport
+    from collections.abc import Iterator
 
-__all__ = ["policy_toml"]
+    from blindai_async.server.tee.emulated.enclave_report import EnclaveReport
+    from blindai_async.server.tee.emulated.td_report import TdReport
+
+__all__ = ["enclave_policy", "td_policy"]
 
 # The masks of the policy that BlindAI 0.5 ships: DEBUG is judged by allow_debug, and XFRM features
 # that only tell processors apart are not judged.
@@ -18,7 +22,7 @@ _XFRM_MASK = 0xFFFFFFFFFFFFFF1B
 _MISC_MASK = 0xFFFFFFFF
 
 
-def policy_toml(enclave: EnclaveReport) -> str:
+def enclave_policy(enclave: EnclaveReport) -> str:
     """Write the policy that accepts this enclave and no other.
 
     INIT is left out of the expected flags, since the format always demands it.
@@ -36,3 +40,26 @@ def policy_toml(enclave: EnclaveReport) -> str:
         f"allow_debug = {'true' if enclave.attributes_flags & DEBUG else 'false'}",
     )
     return "\n".join((*lines, ""))
+
+
+def td_policy(td: TdReport) -> str:
+    """Write the policy that accepts this TD, with what was measured into it, and no other."""
+    lines = (
+        "# For the TD of an emulated TDX platform: it proves nothing about hardware.",
+        'tee = "tdx"',
+        f'mr_td = "{td.mr_td.hex()}"',
+        *(f'rtmr{number} = "{rtmr.hex()}"' for number, rtmr in enumerate(td.rtmrs)),
+        f"allow_debug = {'true' if td.td_attributes & TD_DEBUG else 'false'}",
+        *_exceptions(td),
+    )
+    return "\n".join((*lines, ""))
+
+
+def _exceptions(td: TdReport) -> Iterator[str]:
+    """Yield what a policy has to name, since it is refused where it is not named."""
+    if not td.td_attributes & SEPT_VE_DISABLE:
+        yield "require_sept_ve_disable = false"
+    if td.td_attributes & MIGRATABLE:
+        yield "allow_migratable = true"
+    if td.mr_service_td is not None and any(td.mr_service_td):
+        yield "allow_service_td = true"

@@ -48,7 +48,7 @@ class QeIdentity(SignedDocument):
     """The identity of the quoting enclave. Each field is a knob, also the inherited ones.
 
     Attributes:
-        id: `QE`.
+        id: `QE`, or `TD_QE` for the one that quotes TDs.
         version: 2.
         misc_select: expected MISCSELECT, 4 bytes as they stand in the report.
         misc_select_mask: 4 bytes.
@@ -56,7 +56,7 @@ class QeIdentity(SignedDocument):
         attributes_mask: 16 bytes.
         mr_signer: 32 bytes.
         isv_prod_id: product id.
-        tcb_evaluation_data_number: rises with every recovery event.
+        tcb_evaluation_data_number: rises with every recovery event; None leaves it out.
         levels: from highest to lowest.
     """
 
@@ -70,17 +70,18 @@ class QeIdentity(SignedDocument):
     attributes_mask: bytes
     mr_signer: bytes
     isv_prod_id: int
-    tcb_evaluation_data_number: int = 12
+    tcb_evaluation_data_number: int | None = 12
     levels: tuple[QeLevel, ...]
 
     def content(self) -> dict[str, object]:
         """Return the `enclaveIdentity` object."""
+        number = self.tcb_evaluation_data_number
         return {
             "id": self.id,
             "version": self.version,
             "issueDate": json_date(self.issue_date),
             "nextUpdate": json_date(self.next_update),
-            "tcbEvaluationDataNumber": self.tcb_evaluation_data_number,
+            **({} if number is None else {"tcbEvaluationDataNumber": number}),
             "miscselect": self.misc_select.hex().upper(),
             "miscselectMask": self.misc_select_mask.hex().upper(),
             "attributes": self.attributes.hex().upper(),

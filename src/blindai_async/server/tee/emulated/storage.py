@@ -9,7 +9,7 @@ import stat
 import tempfile
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,13 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from blindai_async.server.tee.emulated.identity import PckCa, PlatformIdentity, PlatformKeys
 
 if TYPE_CHECKING:
+    from blindai_async.server.tee.emulated.identity import Tee
     from blindai_async.server.tee.emulated.keys import PrivateKey
+
+    _Rtmrs = tuple[bytes, bytes, bytes, bytes]
 
 __all__ = ["FILE_NAME", "read", "write"]
 
-FILE_NAME = "emulated-sgx-platform.json"
+FILE_NAME = "emulated-platform.json"
 
-_FORMAT = 1
+_FORMAT = 2
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 # Ten times what is written; a file of another kind is not read into memory.
 _LARGEST_FILE = 65536
@@ -73,11 +76,14 @@ def _encode(identity: PlatformIdentity, root_certificate: bytes) -> dict[str, ob
     keys = {key.name: _key_pem(getattr(identity.keys, key.name)) for key in fields(PlatformKeys)}
     return {
         "format": _FORMAT,
-        "about": "An emulated SGX platform. The private keys below protect nothing but it.",
+        "about": "An emulated platform. The private keys below protect nothing but it.",
+        "tee": identity.tee,
         "mr_enclave": identity.mr_enclave.hex(),
         "mr_signer": identity.mr_signer.hex(),
         "isv_prod_id": identity.isv_prod_id,
         "isv_svn": identity.isv_svn,
+        "mr_td": identity.mr_td.hex(),
+        "rtmrs": [rtmr.hex() for rtmr in identity.rtmrs],
         "pck_ca": identity.pck_ca.value,
         "root_certificate": base64.b64encode(root_certificate).decode(),
         "keys": keys,
@@ -87,16 +93,21 @@ def _encode(identity: PlatformIdentity, root_certificate: bytes) -> dict[str, ob
 def _decode(saved: dict[str, object]) -> PlatformIdentity:
     if saved["format"] != _FORMAT:
         raise ValueError("unknown format")
-    keys = saved["keys"]
+    keys, rtmrs = saved["keys"], saved["rtmrs"]
     # A key that lacks must not be made up: the platform would come back as another one.
     if not isinstance(keys, dict) or keys.keys() != {key.name for key in fields(PlatformKeys)}:
         raise ValueError("other keys than were written")
+    if not isinstance(rtmrs, list):
+        raise TypeError("no list of measurements")
     return PlatformIdentity(
         keys=PlatformKeys(**{name: _key_from_pem(pem) for name, pem in keys.items()}),
+        tee=cast("Tee", saved["tee"]),  # another value is refused by the identity
         mr_enclave=bytes.fromhex(str(saved["mr_enclave"])),
         mr_signer=bytes.fromhex(str(saved["mr_signer"])),
         isv_prod_id=int(str(saved["isv_prod_id"])),
         isv_svn=int(str(saved["isv_svn"])),
+        mr_td=bytes.fromhex(str(saved["mr_td"])),
+        rtmrs=cast("_Rtmrs", tuple(bytes.fromhex(str(rtmr)) for rtmr in rtmrs)),
         pck_ca=PckCa(saved["pck_ca"]),
         root_certificate=base64.b64decode(str(saved["root_certificate"]), validate=True),
     )

@@ -170,3 +170,17 @@ def test_serial_numbers_are_positive_and_fit_twenty_bytes():
         pki = EmulatedPlatform().blueprint.pki
         for template in (pki.root, pki.intermediate, pki.pck, pki.tcb_signer):
             assert 0 < template.serial_number < 1 << 159
+
+
+def test_any_extension_can_lack(platform):
+    key_identifier = x509.SubjectKeyIdentifier.oid.dotted_string
+    spoiled = platform.with_changes({"pki.pck.omitted_extensions": frozenset({key_identifier})})
+    before, after = (
+        [extension.oid.dotted_string for extension in issued.extensions]
+        for issued in (
+            x509.load_pem_x509_certificate(each.blueprint.pki.pem("pck").encode())
+            for each in (platform, spoiled)
+        )
+    )
+    assert after == [oid for oid in before if oid != key_identifier]
+    assert key_identifier in before

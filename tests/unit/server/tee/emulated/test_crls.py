@@ -83,3 +83,16 @@ def test_lists_can_be_handed_out_without_armour(platform, encoding, decode):
     for field, _ in FIELDS.values():
         issued = x509.load_der_x509_crl(decode(bare[field]))
         assert issued == x509.load_pem_x509_crl(armoured[field].encode())
+
+
+def test_extensions_can_lack_and_be_others(platform):
+    delta = ("2.5.29.27", False, b"\x02\x01\x01")
+    spoiled = platform.with_changes(
+        {
+            "crls.root.omitted_extensions": frozenset({"2.5.29.20"}),
+            "crls.root.extra_extensions": (delta,),
+        }
+    )
+    extensions = [(e.oid.dotted_string, e.critical) for e in crl(spoiled, "root").extensions]
+    assert extensions == [("2.5.29.35", False), ("2.5.29.27", False)]
+    assert crl(spoiled, "root").is_signature_valid(issuer(spoiled, "root").public_key())

@@ -106,14 +106,14 @@ def test_the_measurement_is_random_or_given():
     assert EmulatedPlatform(mr_enclave=b"m" * 32).mr_enclave == b"m" * 32
     with pytest.raises(ValueError, match="32 bytes, not 3"):
         EmulatedPlatform(mr_enclave=b"abc")
-    with pytest.raises(ValueError, match="leave mr_enclave out"):
+    with pytest.raises(ValueError, match="leave mr_enclave and mr_td out"):
         EmulatedPlatform(identity=PlatformIdentity(), mr_enclave=b"m" * 32)
 
 
 def accepted(policy_toml: str, platform: EmulatedPlatform) -> bool:
     """Judge a platform's enclave by the rule of the policy format."""
     policy = tomllib.loads(policy_toml)
-    report = platform.quote(b"held")[48:432]
+    report = platform.evidence(b"held").quote[48:432]
     misc, flags, xfrm = (
         int.from_bytes(report[start:end], "little") for start, end in ((16, 20), (48, 56), (56, 64))
     )

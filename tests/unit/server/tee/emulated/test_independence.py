@@ -10,7 +10,9 @@ import pytest
 from blindai_async.server.tee import emulated as platform
 
 PACKAGE = "blindai_async.server.tee.emulated"
-FILES = sorted(Path(platform.__file__).parent.glob("*.py"))
+# What every platform is to the server; nothing that judges evidence stands there.
+PROTOCOL = "blindai_async.server.tee.platform"
+FILES = sorted(Path(platform.__file__).parent.rglob("*.py"))
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -24,7 +26,8 @@ def imported_modules(path: Path) -> set[str]:
     return modules
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_imports_nothing_of_the_package_but_itself(path):
     ours = {name for name in imported_modules(path) if name.startswith("blindai_async")}
-    assert all(name == PACKAGE or name.startswith(f"{PACKAGE}.") for name in ours)
+    ours -= {PACKAGE, PROTOCOL}
+    assert all(name.startswith(f"{PACKAGE}.") for name in ours)

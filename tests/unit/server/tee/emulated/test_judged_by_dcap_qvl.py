@@ -6,13 +6,11 @@ certificates, the root beyond its key) is not asked of it here.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from dcap_qvl_judge import dcap_qvl, judge, verdict
 from spoiling import with_last_bit_flipped
 
 from blindai_async.server.tee.emulated import (
@@ -25,41 +23,9 @@ from blindai_async.server.tee.emulated import (
     replacing,
 )
 
-dcap_qvl = pytest.importorskip("dcap_qvl", reason="the judge, dcap-qvl, is not installed")
-
 HOUR = timedelta(hours=1)
 FORGER = new_key()
 LARGE_KEY = new_key(ec.SECP384R1())
-
-
-def signed_document(text, member):
-    """Split a document into the signed text and the signature, as the judge wants them."""
-    start, end = len(f'{{"{member}":'), text.rindex(',"signature":"')
-    return text[start:end], bytes.fromhex(json.loads(text)["signature"])
-
-
-def crl_der(pem):
-    return x509.load_pem_x509_crl(pem.encode()).public_bytes(Encoding.DER)
-
-
-def judge(evidence, root_pem, at):
-    """Return the judge's report; it raises ValueError where it refuses the evidence."""
-    c = evidence.collateral
-    collateral = dcap_qvl.QuoteCollateralV3(
-        c["pck_crl_issuer_chain"],
-        crl_der(c["root_ca_crl"]),
-        crl_der(c["pck_crl"]),
-        c["tcb_info_issuer_chain"],
-        *signed_document(c["tcb_info"], "tcbInfo"),
-        c["qe_identity_issuer_chain"],
-        *signed_document(c["qe_identity"], "enclaveIdentity"),
-    )
-    root = x509.load_pem_x509_certificate(root_pem).public_bytes(Encoding.DER)
-    return dcap_qvl.verify_with_root_ca(evidence.quote, collateral, root, int(at.timestamp()))
-
-
-def verdict(platform):
-    return judge(platform.evidence(), platform.root_pem, platform.now)
 
 
 @pytest.mark.parametrize("pck_ca", PckCa)
@@ -70,7 +36,7 @@ def test_sound_evidence_is_accepted(now, pck_ca):
 
 
 def test_the_quote_is_read_as_the_platform_meant_it(platform_v3):
-    quote = dcap_qvl.parse_quote(platform_v3.quote(b"held"))
+    quote = dcap_qvl.parse_quote(platform_v3.evidence(b"held").quote)
     extension, ours = quote.pck_extension(), platform_v3.blueprint.pki.pck.sgx_extension
     for name in ("ppid", "cpu_svn", "pce_svn", "pce_id", "fmspc", "platform_instance_id"):
         assert getattr(extension, name) == getattr(ours, name), name

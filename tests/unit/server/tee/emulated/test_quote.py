@@ -56,25 +56,25 @@ def check_chain_of_signatures(platform, quote):
 
 
 def test_a_quote_is_signed_from_the_pck_key_down_to_the_held_data(platform):
-    quote = platform.quote(HELD)
+    quote = platform.evidence(HELD).quote
     check_chain_of_signatures(platform, quote)
     assert parts(quote)["report"][320:] == hashlib.sha256(HELD).digest() + bytes(32)
 
 
 def test_the_header_is_that_of_a_real_quote(platform, real_attestation):
-    ours, real = platform.quote(HELD)[:28], real_attestation.quote[:28]
+    ours, real = platform.evidence(HELD).quote[:28], real_attestation.quote[:28]
     assert ours[:8] == real[:8]
     assert ours[12:] == real[12:]
 
 
 def test_the_chain_stands_leaf_first_in_pem(platform):
-    p = parts(platform.quote(HELD))
+    p = parts(platform.evidence(HELD).quote)
     chain = platform.blueprint.pki.pem("pck", "intermediate", "root")
     assert (p["certification_type"], p["certification_data"]) == (5, chain.encode())
 
 
 def test_the_enclave_is_a_production_enclave_as_the_platform_says(platform):
-    report = parts(platform.quote(HELD))["report"]
+    report = parts(platform.evidence(HELD).quote)["report"]
     flags, xfrm = struct.unpack_from("<QQ", report, 48)
     assert (flags, xfrm & 0x1B) == (0x5, 0x3)
     assert report[16:48] == bytes(32)
@@ -108,7 +108,7 @@ def test_every_field_of_the_report_stands_at_its_offset(platform):
         + bytes(60)
         + b"d" * 64
     )
-    quote = spoiled.quote(HELD)
+    quote = spoiled.evidence(HELD).quote
     assert parts(quote)["report"] == expected
     check_chain_of_signatures(spoiled, quote)
 
@@ -129,7 +129,7 @@ def test_header_fields_can_be_wrong_and_are_signed_as_they_are(
     platform, knob, value, offset, written
 ):
     spoiled = platform.with_changes({f"quote.{knob}": value})
-    quote = spoiled.quote(HELD)
+    quote = spoiled.evidence(HELD).quote
     assert quote[offset : offset + len(written) // 2].hex() == written
     check_chain_of_signatures(spoiled, quote)
 
@@ -139,7 +139,7 @@ def test_reserved_bytes_can_be_overwritten_before_signing(platform):
         "enclave.overwrites": ((20, b"\x01"),),
         "quoting_enclave.report.overwrites": ((352, b"\x01"),),
     }
-    quote = platform.with_changes(changes).quote(HELD)
+    quote = platform.with_changes(changes).evidence(HELD).quote
     p = parts(quote)
     assert (p["report"][20], p["qe_report"][352]) == (1, 1)
     verify(platform.blueprint.pki.pck.key.public_key(), p["qe_signature"], p["qe_report"])
@@ -149,19 +149,19 @@ def test_reserved_bytes_can_be_overwritten_before_signing(platform):
 @pytest.mark.parametrize("patch", [(384, b"x"), (-1, b"x"), (383, b"xx"), (20, b"\x00")])
 def test_an_overwrite_outside_the_report_or_without_effect_is_refused(platform, patch):
     with pytest.raises(ValueError, match="change nothing"):
-        platform.with_changes({"enclave.overwrites": (patch,)}).quote(HELD)
+        platform.with_changes({"enclave.overwrites": (patch,)}).evidence(HELD)
 
 
 @pytest.mark.parametrize("knob", ["report_signing_key", "quote_signing_key"])
 def test_forged_signatures_do_not_verify(platform, knob):
     spoiled = platform.with_changes({f"quoting_enclave.{knob}": new_key()})
     with pytest.raises(InvalidSignature):
-        check_chain_of_signatures(spoiled, spoiled.quote(HELD))
+        check_chain_of_signatures(spoiled, spoiled.evidence(HELD).quote)
 
 
 def test_the_attestation_key_can_be_one_that_does_not_sign(platform):
     spoiled = platform.with_changes({"quoting_enclave.announced_key": b"\x01" * 64})
-    assert parts(spoiled.quote(HELD))["attestation_key"] == b"\x01" * 64
+    assert parts(spoiled.evidence(HELD).quote)["attestation_key"] == b"\x01" * 64
 
 
 def test_authentication_and_certification_data_can_be_others(platform):
@@ -172,7 +172,7 @@ def test_authentication_and_certification_data_can_be_others(platform):
             "quote.certification_data": b"",
         }
     )
-    quote = spoiled.quote(HELD)
+    quote = spoiled.evidence(HELD).quote
     p = parts(quote)
     assert (p["authentication_data"], p["certification_type"], p["certification_data"]) == (
         b"",
@@ -191,27 +191,31 @@ def test_authentication_and_certification_data_can_be_others(platform):
     ],
 )
 def test_announced_lengths_can_lie(platform, knob, offset, layout):
-    true = platform.quote(HELD)
-    spoiled = platform.with_changes({f"quote.{knob}": 5}).quote(HELD)
+    true = platform.evidence(HELD).quote
+    spoiled = platform.with_changes({f"quote.{knob}": 5}).evidence(HELD).quote
     assert struct.unpack_from(layout, spoiled, offset) == (5,)
     assert len(spoiled) == len(true)
 
 
 def test_bytes_can_follow_within_and_after_the_announced_length(platform):
-    true = platform.quote(HELD)
-    within = platform.with_changes({"quote.extra_signature_data": b"xyz"}).quote(HELD)
+    true = platform.evidence(HELD).quote
+    within = platform.with_changes({"quote.extra_signature_data": b"xyz"}).evidence(HELD).quote
     assert struct.unpack_from("<I", within, 432) == (len(true) - 436 + 3,)
     assert within.endswith(b"xyz")
-    after = platform.with_changes({"quote.after_signing": lambda quote: quote + b"x"}).quote(HELD)
+    after = (
+        platform.with_changes({"quote.after_signing": lambda quote: quote + b"x"})
+        .evidence(HELD)
+        .quote
+    )
     assert struct.unpack_from("<I", after, 432) == (len(true) - 436,)
     assert len(after) == len(true) + 1
 
 
 def test_a_quote_can_be_cut_anywhere(platform):
     cut = platform.with_changes({"quote.after_signing": lambda quote: quote[:100]})
-    assert len(cut.quote(HELD)) == 100
+    assert len(cut.evidence(HELD).quote) == 100
 
 
 def test_two_platforms_share_no_key():
-    one, other = EmulatedPlatform().quote(HELD), EmulatedPlatform().quote(HELD)
+    one, other = EmulatedPlatform().evidence(HELD).quote, EmulatedPlatform().evidence(HELD).quote
     assert parts(one)["attestation_key"] != parts(other)["attestation_key"]

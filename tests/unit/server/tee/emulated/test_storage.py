@@ -43,7 +43,7 @@ def test_a_loaded_platform_is_the_saved_one(tmp_path, now):
     for name in ("isv_prod_id", "isv_svn", "pck_ca"):
         assert getattr(loaded.identity, name) == getattr(identity, name)
     held = slice(500, 564)  # the attestation key
-    assert loaded.quote(b"x")[held] == saved.quote(b"x")[held]
+    assert loaded.evidence(b"x").quote[held] == saved.evidence(b"x").quote[held]
 
 
 def test_what_would_expire_is_issued_anew(tmp_path, now):
@@ -129,7 +129,7 @@ def test_a_file_that_others_may_read_is_refused(tmp_path, platform, wide):
     [
         lambda saved: None,
         lambda saved: [],
-        lambda saved: {**saved, "format": 2},
+        lambda saved: {**saved, "format": 1},
         lambda saved: {**saved, "keys": []},
         lambda saved: {**saved, "keys": {**saved["keys"], "another": saved["keys"]["pck"]}},
         lambda saved: {**saved, "keys": {**saved["keys"], "root": "SECRET"}},
@@ -137,6 +137,11 @@ def test_a_file_that_others_may_read_is_refused(tmp_path, platform, wide):
         lambda saved: {**saved, "keys": {**saved["keys"], "pck": RSA_KEY}},
         lambda saved: {**saved, "mr_enclave": "00"},
         lambda saved: {**saved, "mr_signer": 7},
+        lambda saved: {**saved, "tee": "sev"},
+        lambda saved: {**saved, "mr_td": "00"},
+        lambda saved: {**saved, "rtmrs": saved["rtmrs"][:3]},
+        lambda saved: {**saved, "rtmrs": ["00"] * 4},
+        lambda saved: {**saved, "rtmrs": "0000"},
         lambda saved: {**saved, "pck_ca": "other"},
         lambda saved: {**saved, "root_certificate": "AAAA"},
         lambda saved: {key: value for key, value in saved.items() if key != "isv_svn"},
