@@ -24,6 +24,7 @@ TREE = {
     "DeadlineExceededError": ("TransportError", "TimeoutError"),
     "RequestRejectedError": ("TransportError",),
     "CloudLookupError": ("TransportError",),
+    "CollateralError": ("TransportError",),
     "ConnectionClosedError": ("BlindAIError", "ValueError"),
     "TensorError": ("BlindAIError", "ValueError"),
     "PolicyFormatError": ("BlindAIError", "ValueError"),
