@@ -7,6 +7,7 @@ came with it. Whether those are Intel's is for the verification to say, as with 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from blindai_async.attestation.dcap.signed_json import parse_signed_json
@@ -19,6 +20,7 @@ from blindai_async.attestation.parsing import (
     parse_timestamp,
 )
 from blindai_async.attestation.x509.certificates import (
+    Certificate,
     common_name,
     parse_certificate,
     split_chain,
@@ -28,6 +30,7 @@ from blindai_async.attestation.x509.chains import PCK_CAS, TCB_SIGNER, read_issu
 from blindai_async.attestation.x509.crl import RevocationList, parse_crl
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from blindai_async.collateral.platforms import Tee
@@ -124,10 +127,8 @@ def read_pck_crl(body: bytes, chain: str) -> Part:
         EvidenceError: it is another one, malformed, or not signed by its issuer.
     """
     text, crl = _crl(body)
-    issuers = read_issuers(chain)
+    issuers = _issuers(chain, PCK_CAS)
     issuer = issuers[0]
-    if issuer.name not in PCK_CAS:
-        raise EvidenceError(f"its issuer is {issuer.name!a}, which does not certify platforms")
     if not crl.is_signed_by(issuer):
         raise EvidenceError(f"it is not signed by {issuer.name!a}, the issuer that came with it")
     until = min(crl.next_update, *(one.not_after for one in issuers))
@@ -156,8 +157,8 @@ def read_pck_certificate(body: bytes, chain: str) -> Part:
     certificates = split_chain(text)
     if len(certificates) != 1:
         raise EvidenceError(f"there are {len(certificates)} certificates, not one")
-    pck, issuers = parse_certificate(certificates[0]), read_issuers(chain)
-    if pck.sgx_extension is None or issuers[0].name not in PCK_CAS:
+    pck, issuers = parse_certificate(certificates[0]), _issuers(chain, PCK_CAS)
+    if pck.sgx_extension is None:
         raise EvidenceError(f"{pck.name!a} is not a platform's certificate")
     if not pck.is_signed_by(issuers[0]):
         raise EvidenceError(f"it is not signed by {issuers[0].name!a}, the issuer that came along")
@@ -194,10 +195,8 @@ def _signed_json(
     found = content.get("id", "SGX" if content.get("version") == 2 else None)
     if expected is not None and found != expected:
         raise EvidenceError(f"it is for {excerpt(found)}, not for {expected}")
-    issuers = read_issuers(chain)
+    issuers = _issuers(chain, {TCB_SIGNER})
     signer = issuers[0]
-    if signer.name != TCB_SIGNER:
-        raise EvidenceError(f"its issuer is {signer.name!a}, not {TCB_SIGNER!a}")
     if not verify_signature(signer.key, source.signature, source.signed_part):
         raise EvidenceError("it is not signed by the issuer that came with it")
     number = content.get("tcbEvaluationDataNumber")
@@ -210,6 +209,16 @@ def _signed_json(
         min(parse_timestamp(content.get("nextUpdate")), *(one.not_after for one in issuers)),
         number if isinstance(number, int) else None,
     )
+
+
+def _issuers(chain: str, names: Collection[str]) -> list[Certificate]:
+    """Read an issuers' chain that is whole: from one of `names` up to what signs itself."""
+    issuers = read_issuers(chain)
+    if issuers[0].name not in names:
+        raise EvidenceError(f"its issuer is {issuers[0].name!a}, not {' or '.join(sorted(names))}")
+    if not all(one.is_signed_by(by) for one, by in pairwise([*issuers, issuers[-1]])):
+        raise EvidenceError("its issuers' chain does not lead to a root")
+    return issuers
 
 
 def _ascii(body: bytes) -> str:
