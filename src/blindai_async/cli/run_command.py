@@ -17,6 +17,7 @@ from blindai_async.errors import (
     AttestationError,
     BlindAIError,
     CloudLookupError,
+    CollateralError,
     DeadlineExceededError,
     DebugNotAllowedError,
     HardwareModeUnsupportedError,
@@ -30,11 +31,13 @@ from blindai_async.errors import (
     VersionError,
 )
 
-__all__ = ["OperationError", "operation"]
+__all__ = ["OperationError", "exit_code", "operation"]
 
 P = ParamSpec("P")
 
 INTERRUPTED = 130
+REFUSED = 3
+UNREACHABLE = 4
 ROOT_STEP = 2
 
 ADVICE: tuple[tuple[type[BlindAIError], str], ...] = (
@@ -47,6 +50,7 @@ ADVICE: tuple[tuple[type[BlindAIError], str], ...] = (
     (VersionError, "use a server of version 0.5"),
     (DeadlineExceededError, "check the server, or allow more time with --timeout"),
     (CloudLookupError, "check BLINDAI_API_KEY"),
+    (CollateralError, ""),
     (RequestRejectedError, ""),
     (TransportError, "check that the server runs, its address and its ports"),
 )
@@ -57,19 +61,43 @@ class OperationError(Exception):
     """A failure of the command line's own, in words for its user."""
 
 
-def operation(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Make an asynchronous command one that typer runs, with this package's exit codes."""
+def exit_code(error: Exception) -> int:
+    """The code that tells a script what kind of failure it was.
+
+    Returns:
+        3 where evidence or a proof was refused; 4 where nobody answered; 1 in every other case.
+    """
+    if isinstance(error, (AttestationError, SignatureError)):
+        return REFUSED
+    if isinstance(error, CollateralError):
+        return 1 if error.status else UNREACHABLE
+    if isinstance(error, TransportError) and not isinstance(error, RequestRejectedError):
+        return UNREACHABLE
+    return 1
+
+
+def operation(
+    command: Callable[P, Coroutine[Any, Any, None]],
+    *,
+    code_of: Callable[[Exception], int] = lambda _: 1,
+) -> Callable[P, None]:
+    """Make an asynchronous command one that typer runs, with this package's exit codes.
+
+    Args:
+        command: the command.
+        code_of: the exit code of an error that ends it.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        code = _exit_code(lambda: asyncio.run(command(*args, **kwargs)))
+        code = _exit_code(lambda: asyncio.run(command(*args, **kwargs)), code_of)
         if code:
             raise typer.Exit(code)
 
     return run
 
 
-def _exit_code(run: Callable[[], None]) -> int:
+def _exit_code(run: Callable[[], None], code_of: Callable[[Exception], int]) -> int:
     logging.getLogger("blindai_async").addHandler(logging.NullHandler())
     try:
         with _security_warnings() as sentences:
@@ -82,7 +110,7 @@ def _exit_code(run: Callable[[], None]) -> int:
         return 1
     except (OperationError, BlindAIError, OSError) as error:
         console.complaint(describe(error))
-        return 1
+        return code_of(error)
     for sentence in sentences:
         console.note(f"warning: {sentence}")
     return 0

@@ -37,7 +37,7 @@ from blindai_async.attestation.parsing import (
     MAX_JSON_CHARS,
     EvidenceError,
 )
-from blindai_async.collateral.parts import crl_as_hex
+from blindai_async.collateral.parts import crl_text
 from blindai_async.errors import CollateralError
 
 __all__ = ["CollateralDirectory", "read_bundle", "write_bundle"]
@@ -128,7 +128,7 @@ def _read(path: Path, name: str, max_bytes: int) -> str:
     if len(content) > max_bytes:
         raise CollateralError(f"collateral: {path} has more than {max_bytes} bytes", url=str(path))
     try:
-        return crl_as_hex(content) if name in _CRLS else content.decode("ascii")
+        return crl_text(content) if name in _CRLS else content.decode("ascii")
     except (EvidenceError, UnicodeDecodeError) as error:
         raise CollateralError(
             f"collateral: {path} is not what its name says: {error}", url=str(path)

@@ -39,7 +39,7 @@ __all__ = [
     "MAX_BODY_BYTES",
     "Part",
     "PartReader",
-    "crl_as_hex",
+    "crl_text",
     "read_pck_certificate",
     "read_pck_crl",
     "read_qe_identity",
@@ -166,19 +166,20 @@ def read_pck_certificate(body: bytes, chain: str) -> Part:
     return Part("PCK certificate", text, chain, issuers[0].name, pck.not_before, until)
 
 
-def crl_as_hex(body: bytes) -> str:
-    """Bring a CRL into hex: services give DER, DER in hex, or PEM.
+def crl_text(body: bytes) -> str:
+    """Bring a CRL into text, PEM or DER in hex: services give either, and DER.
 
     Raises:
         EvidenceError: PEM that is malformed, or not ASCII and not DER.
     """
     if body[:1] == b"\x30" and not body.isalnum():  # a DER SEQUENCE; in hex it begins with "3"
         return body.hex()
-    return _ascii(body).strip()
+    text = _ascii(body)
+    return text if text.lstrip().startswith("-----BEGIN") else text.strip()
 
 
 def _crl(body: bytes) -> tuple[str, RevocationList]:
-    text = crl_as_hex(body)
+    text = crl_text(body)
     return text, parse_crl(text)
 
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def platform() -> EmulatedPlatform:
-    """An emulated platform with nothing wrong, with TCB info as the service's version 4 gives it."""
+    """An emulated platform with nothing wrong, with TCB info of version 3."""
     return EmulatedPlatform(tcb_info_version=3)
 
 
 @pytest.fixture(scope="session")
 def quote(platform: EmulatedPlatform) -> bytes:
     """A quote of the platform, for no held data in particular."""
-    return platform.quote(b"held data")
+    return platform.evidence(b"held data").quote
 
 
 @pytest.fixture

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import grpc.aio
 import pytest
 from machine import SECRET_INPUT
 from stand_in_pccs import StandInPccs
 from waiting import until
 
 from blindai_async import AttestationCache, PredictResponse, Timeouts
+from blindai_async._pb import untrusted_pb2
+from blindai_async._transport.methods import GET_EVIDENCE
 from blindai_async.attestation import DcapClaims, SgxCollateral
 from blindai_async.collateral import CollateralDirectory, PcsClient, write_bundle
 from blindai_async.errors import (
@@ -23,21 +27,16 @@ from blindai_async.errors import (
 from blindai_async.server.tee.emulated import EmulatedPlatform, Lifetimes
 
 
-class Without:
-    """A platform whose collateral is whatever the test says."""
+class WithoutCollateral(grpc.aio.UnaryUnaryClientInterceptor):
+    """Takes the collateral out of a server's evidence, as a server has none that cannot get any."""
 
-    def __init__(self, platform, collateral=None):
-        self.platform = platform
-        self._collateral = collateral
-
-    def quote(self, held, *more):
-        return self.platform.quote(held, *more)
-
-    def __getattr__(self, name):
-        return getattr(self.platform, name)
-
-    def collateral(self):
-        return self._collateral
+    async def intercept_unary_unary(self, continuation, details, request) -> Any:
+        call = await continuation(details, request)
+        if details.method not in (GET_EVIDENCE, GET_EVIDENCE.encode()):
+            return call
+        message = untrusted_pb2.GetSgxQuoteWithCollateralReply.FromString(await call)
+        message.ClearField("collateral")
+        return message.SerializeToString()
 
 
 @pytest.fixture
@@ -51,7 +50,6 @@ def stale(platform):
 
 @pytest.fixture
 async def stale_machine(machine, platform, stale):
-    machine.quoting = machine.server._hardware  # the object that the server asks
     machine.quoting.collateral = lambda: stale
     return machine
 
@@ -71,10 +69,10 @@ async def test_a_server_with_stale_collateral_is_refused_by_it_and_accepted_by_o
 
 
 async def test_a_server_without_collateral_is_accepted_by_ours(machine, client, opened):
-    machine.quoting.collateral = lambda: None
+    options = attest_options(interceptors=[WithoutCollateral()])
     with pytest.raises(AttestationError, match="without collateral"):
-        await opened(machine.connection(**attest_options()))
-    connection = await opened(machine.connection(**attest_options(collateral=client)))
+        await opened(machine.connection(**options))
+    connection = await opened(machine.connection(**options, collateral=client))
     assert connection.claims.verified
 
 
@@ -100,15 +98,15 @@ async def test_a_directory_that_is_not_there_is_named(machine, opened, tmp_path)
 
 
 async def test_an_object_of_the_callers_own_serves(stale_machine, client, opened):
-    class Own:
-        quotes = []
+    quotes = []
 
+    class Own:
         async def fetch(self, quote):
-            self.quotes.append(quote)
+            quotes.append(quote)
             return await client.fetch(quote)
 
     connection = await opened(stale_machine.connection(**attest_options(collateral=Own())))
-    assert Own.quotes == [connection.attestation.quote]
+    assert quotes == [connection.attestation.quote]
 
 
 async def test_an_object_that_gives_something_else_is_told(machine, opened):
@@ -172,7 +170,7 @@ async def test_a_cached_part_that_does_not_verify_is_fetched_anew_once(
     """Signed by its own issuers, so that only the trusted root tells: the cache has taken it."""
     imposter = EmulatedPlatform(tcb_info_version=3)
     pccs.platform = imposter
-    quote = platform.quote(b"x")
+    quote = platform.evidence(b"x").quote
     await client.fetch(quote)
     pccs.platform = platform
     connection = await opened(machine.connection(**attest_options(collateral=client)))
@@ -238,66 +236,73 @@ async def test_many_connections_to_one_platform_fetch_once(machine, client, pccs
     assert all(connection.claims.verified for connection in connections)
 
 
-def short_lived(platform, seconds):
+@pytest.fixture
+def soon_over(platform):
+    """The platform with collateral that ends in half an hour: high time for a newer one."""
+    day, half_hour = timedelta(days=1), timedelta(minutes=30)
     return EmulatedPlatform(
         identity=platform.identity,
-        lifetimes=Lifetimes(backdated=timedelta(seconds=0), collateral=timedelta(seconds=seconds)),
+        lifetimes=Lifetimes(backdated=day, collateral=half_hour),
         tcb_info_version=3,
     )
 
 
 async def test_a_connection_attests_anew_before_its_collateral_expires(
-    start_machine, platform, opened
+    machine, platform, soon_over, client, pccs, opened
 ):
-    brief = short_lived(platform, 20)
-    machine = await start_machine(brief)
-    async with StandInPccs(brief, tls=False) as service:
-        client = PcsClient(service.url)
-        connection = await opened(machine.connection(**attest_options(collateral=client)))
-        first = connection.claims
-        service.platform = platform  # newer, from here on
-        quotes = machine.quoting.quotes
-
-        async def call_until_renewed():
-            while connection.claims.valid_until == first.valid_until:
-                assert await connection.predict("echo", SECRET_INPUT)
-                await asyncio.sleep(0.05)
-
-        async with asyncio.timeout(60):
-            await call_until_renewed()
-        assert datetime.now(UTC) - first.valid_until < timedelta(seconds=15)
-        assert machine.quoting.quotes == quotes + 1
-        assert connection.claims.valid_until > first.valid_until + timedelta(days=1)
-
-
-async def test_a_service_that_is_down_then_costs_no_call(start_machine, platform, opened):
-    brief = short_lived(platform, 10)
-    machine = await start_machine(brief)
-    async with StandInPccs(brief, tls=False) as service:
-        client = PcsClient(service.url, timeout=1)
-        connection = await opened(machine.connection(**attest_options(collateral=client)))
-        end = connection.claims.valid_until
-        service.fail("/", StandInPccs.status(500))
-        asked = len(service.requests)
-        while datetime.now(UTC) < end - timedelta(seconds=0.4):
-            assert await connection.predict("echo", SECRET_INPUT)
-            await asyncio.sleep(0.02)
-        assert len(service.requests) > asked
-        service.heal()
-        service.platform = platform
+    pccs.platform = soon_over
+    connection = await opened(machine.connection(**attest_options(collateral=client)))
+    first = connection.claims
+    assert first.valid_until - datetime.now(UTC) < timedelta(hours=1)
+    pccs.platform = platform  # which is valid for longer
+    quotes = machine.quoting.quotes
+    assert await connection.predict("echo", SECRET_INPUT)  # not waiting for it
+    await until(lambda: connection.claims.valid_until > first.valid_until)
+    assert machine.quoting.quotes == quotes + 1
+    requests = len(pccs.requests)
+    for _ in range(20):
         assert await connection.predict("echo", SECRET_INPUT)
+    assert len(pccs.requests) == requests
+    assert machine.quoting.quotes == quotes + 1
 
 
-async def test_with_the_servers_collateral_nothing_is_asked_for_early(
-    start_machine, platform, opened
+async def test_a_service_that_is_down_then_costs_no_call(machine, soon_over, client, pccs, opened):
+    pccs.platform = soon_over
+    connection = await opened(machine.connection(**attest_options(collateral=client)))
+    first, asked = connection.claims, len(pccs.requests)
+    pccs.fail("/", StandInPccs.status(500))
+    for _ in range(20):
+        assert await connection.predict("echo", SECRET_INPUT)
+    await until(lambda: len(pccs.requests) > asked)
+    assert await connection.predict("echo", SECRET_INPUT)
+    assert connection.claims.valid_until == first.valid_until
+    assert machine.quoting.quotes == 2  # not with every call
+
+
+async def test_a_connection_that_closes_leaves_no_renewal_behind(
+    machine, soon_over, client, pccs, opened
 ):
-    brief = short_lived(platform, 3)
-    machine = await start_machine(brief)
-    connection = await opened(machine.connection(**attest_options()))
-    end = connection.claims.valid_until
-    while datetime.now(UTC) < end - timedelta(seconds=0.2):
+    pccs.platform = soon_over
+    connection = await opened(machine.connection(**attest_options(collateral=client)))
+    pccs.fail("/", StandInPccs.hangs)
+    assert await connection.predict("echo", SECRET_INPUT)
+    asked = len(pccs.requests)
+    await until(lambda: len(pccs.requests) >= asked)
+    await connection.close()
+    await until(lambda: not pccs.open_connections)
+
+
+@pytest.mark.parametrize("options", [{}, {"reattest": "never"}], ids=["server", "never"])
+async def test_what_may_not_or_cannot_be_newer_is_not_asked_for_early(
+    start_machine, soon_over, client, pccs, opened, options
+):
+    machine = await start_machine(soon_over)
+    if options:
+        pccs.platform = soon_over
+        options = options | {"collateral": client}
+    connection = await opened(machine.connection(**attest_options(**options)))
+    for _ in range(20):
         await connection.predict("echo", SECRET_INPUT)
-        await asyncio.sleep(0.02)
     assert machine.quoting.quotes == 1
 
 

@@ -63,7 +63,7 @@ async def test_the_processor_ca_is_asked_for_by_its_name(client_of):
         identity=PlatformIdentity(mr_enclave=bytes(32), pck_ca=PckCa.PROCESSOR), tcb_info_version=3
     )
     async with StandInPccs(platform) as service:
-        quote = platform.quote(b"held data")
+        quote = platform.evidence(b"held data").quote
         collateral = await client_of(service).fetch(quote)
         assert verify(platform, quote, collateral).verified
         assert service.asked("ca=processor") == 1
@@ -272,7 +272,7 @@ async def test_a_quote_without_its_pck_certificate_has_it_fetched(client, pccs, 
     bare = platform.with_changes(
         {"quote.certification_type": 3, "quote.certification_data": ppid + rest}
     )
-    quote = bare.quote(b"held data")
+    quote = bare.evidence(b"held data").quote
     collateral = await client.fetch(quote)
     assert verify(platform, quote, collateral).verified
     (asked,) = [request for request in pccs.requests if "pckcert" in request]
@@ -286,7 +286,7 @@ async def test_who_the_machine_is_stays_out_of_messages(client, pccs, platform):
         {"quote.certification_type": 3, "quote.certification_data": ppid + bytes(20)}
     )
     pccs.fail("pckcert", StandInPccs.status(404))
-    error = await refused(client, bare.quote(b"held data"))
+    error = await refused(client, bare.evidence(b"held data").quote)
     assert "pckcert?…" in str(error)
     assert ppid.hex() not in str(error) + error.url + error.details
 
@@ -297,12 +297,12 @@ async def test_certification_data_that_do_not_serve_are_refused(client, platform
         {"quote.certification_type": kind, "quote.certification_data": data}
     )
     with pytest.raises(QuoteValidationError, match=f"type {kind}"):
-        await client.fetch(odd.quote(b"held data"))
+        await client.fetch(odd.evidence(b"held data").quote)
 
 
 async def test_many_callers_share_one_fetch(client, pccs, platform):
     pccs.released.clear()
-    quotes = [platform.quote(bytes([n])) for n in range(50)]
+    quotes = [platform.evidence(bytes([n])).quote for n in range(50)]
     callers = [asyncio.ensure_future(client.fetch(quote)) for quote in quotes]
     await until(lambda: len(pccs.requests) == 4)
     callers[0].cancel()
