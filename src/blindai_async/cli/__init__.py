@@ -1,7 +1,8 @@
 """The command line, `blindai-async`: one file a command (extra `[cli]`).
 
 Exit codes: 0; 1 where an operation failed, with one line on stderr that says what and what to do;
-2 where the command line was wrong; 130 after Ctrl-C.
+2 where the command line was wrong; 130 after Ctrl-C. `collateral` tells failures apart: 3 where
+evidence was refused, 4 where nobody answered.
 """
 
 import faulthandler

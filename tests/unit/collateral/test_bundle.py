@@ -38,7 +38,8 @@ def test_a_part_that_is_no_longer_there_leaves_no_file(collateral, tmp_path):
 def test_revocation_lists_are_written_for_other_programs_too(collateral, tmp_path):
     der = x509.load_pem_x509_crl(collateral.pck_crl.encode()).public_bytes(Encoding.DER)
     write_bundle(tmp_path, collateral.model_copy(update={"pck_crl": der.hex()}))
-    assert x509.load_pem_x509_crl((tmp_path / "pck_crl.pem").read_bytes())
+    written = x509.load_pem_x509_crl((tmp_path / "pck_crl.pem").read_bytes())
+    assert written.public_bytes(Encoding.DER) == der
     for content in (der, der.hex().encode(), der.hex().encode() + b"\n"):
         (tmp_path / "pck_crl.pem").write_bytes(content)
         assert parse_crl(read_bundle(tmp_path).pck_crl).next_update
