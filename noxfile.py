@@ -10,6 +10,7 @@ import filecmp
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -51,7 +52,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The test suite, on each supported interpreter found: `nox -s tests [-- PYTEST ARGUMENTS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    session.install(".[server,cli,collateral]", *_group("test"))
     session.run("pytest", *session.posargs)
 
 
@@ -63,7 +64,7 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(_lower_bounds()) + "\n")
     session.log("with %s", ", ".join(_lower_bounds()))
-    session.install("--constraint", str(constraints), ".[server,cli]", *_group("test"))
+    session.install("--constraint", str(constraints), ".[server,cli,collateral]", *_group("test"))
     # Old grpcio's destructors complain of loops and interceptors that are gone.
     quiet = "ignore::pytest.PytestUnraisableExceptionWarning"
     session.run("pytest", "-m", "not slow", "-W", quiet, *session.posargs)
@@ -72,7 +73,8 @@ def lowest(session: nox.Session) -> None:
 def _lower_bounds() -> list[str]:
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    requirements = map(Requirement, project["dependencies"] + extras["server"] + extras["cli"])
+    ours = project["dependencies"], extras["server"], extras["cli"], extras["collateral"]
+    requirements = map(Requirement, chain(*ours))
     return [
         f"{requirement.name}=={bound.version}"
         for requirement in requirements
@@ -84,7 +86,7 @@ def _lower_bounds() -> list[str]:
 @nox.session(default=False)
 def torch(session: nox.Session) -> None:
     """The tests that need torch, which is too large for the everyday session."""
-    session.install(".[server,cli,torch]", *_group("test"))
+    session.install(".[server,cli,collateral,torch]", *_group("test"))
     session.run("pytest", "-k", "torch", *session.posargs)
 
 
@@ -99,7 +101,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types of the package."""
-    session.install(".[server,cli]", *_group("types"))
+    session.install(".[server,cli,collateral]", *_group("types"))
     session.run("mypy", *session.posargs)
 
 

@@ -20,7 +20,8 @@
     │   ├── RequestRejectedError           the server answered, and said no
     │   │   ├── ModelNotFoundError           it has no model of this id
     │   │   └── TensorMismatchError          the model takes other inputs
-    │   └── CloudLookupError               the enclave's address could not be looked up
+    │   ├── CloudLookupError               the enclave's address could not be looked up
+    │   └── CollateralError                fresh collateral could not be had
     ├── ConnectionClosedError            (ValueError) the connection is closed, or was never opened
     ├── TensorError                      (ValueError) an input that has no place on the wire
     └── PolicyFormatError                (ValueError) a policy file that cannot be read
@@ -50,6 +51,7 @@ __all__ = [
     "AttestationError",
     "BlindAIError",
     "CloudLookupError",
+    "CollateralError",
     "ConnectionClosedError",
     "DeadlineExceededError",
     "DebugNotAllowedError",
@@ -263,6 +265,22 @@ class TensorMismatchError(RequestRejectedError):
 
 class CloudLookupError(TransportError):
     """The cloud service did not tell where the enclave for this API key is."""
+
+
+class CollateralError(TransportError):
+    """Fresh collateral could not be had: nobody answered, or with something else.
+
+    Attributes:
+        url: what was asked, without what identifies a machine; or the file that was read.
+        status: the HTTP status of the answer, 0 where there was none.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int = 0, code: str = "", details: str = ""
+    ) -> None:
+        super().__init__(message, code=code, details=details)
+        self.url = url
+        self.status = status
 
 
 class ConnectionClosedError(BlindAIError, ValueError):

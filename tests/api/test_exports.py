@@ -49,6 +49,7 @@ def test_the_top_level_exports_what_is_promised() -> None:
     [
         "blindai_async",
         "blindai_async.attestation",
+        "blindai_async.collateral",
         "blindai_async.errors",
         "blindai_async.options",
         "blindai_async.proofs",

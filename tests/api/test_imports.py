@@ -34,6 +34,9 @@ def after_import() -> set[str]:
         "grpc_health",
         "blindai_async.server",
         "blindai_async.cli",
+        "httpx2",
+        "blindai_async.collateral.pcs_client",
+        "blindai_async.attestation.x509.certificates",
     ],
 )
 def test_the_client_does_not_import(module: str, after_import: set[str]) -> None:

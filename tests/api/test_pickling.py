@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, Any] = {
     "measured_hash": "bb" * 32,
     "step": 7,
     "status": "OutOfDate",
+    "url": "https://pccs.example/sgx/certification/v4/qe/identity",
     "advisory_ids": ("INTEL-SA-00615",),
     "server_version": "0.6.0",
     "code": "UNAVAILABLE",

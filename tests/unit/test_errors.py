@@ -27,6 +27,7 @@ TREE = {
     "ModelNotFoundError": ("RequestRejectedError",),
     "TensorMismatchError": ("RequestRejectedError",),
     "CloudLookupError": ("TransportError",),
+    "CollateralError": ("TransportError",),
     "ConnectionClosedError": ("BlindAIError", "ValueError"),
     "TensorError": ("BlindAIError", "ValueError"),
     "PolicyFormatError": ("BlindAIError", "ValueError"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from blindai_async._transport.channels import ChannelLimits
     from blindai_async._transport.deadline import Deadline
     from blindai_async.attestation import AttestationCache, DcapClaims, TrustRoot
+    from blindai_async.collateral import CollateralSource
     from blindai_async.options import RetryPolicy, Timeouts
 
 __all__ = ["ConnectionConfig", "plan_handshake", "warn_of_missing_protection"]
@@ -52,6 +53,8 @@ class ConnectionConfig:
     max_attestation_age: timedelta | None
     on_identity_change: Callable[[DcapClaims, DcapClaims], object] | None
     interceptors: Sequence[ClientInterceptor]
+    collateral: CollateralSource | None = None
+    require_fresh: bool = False
 
 
 async def plan_handshake(settings: ConnectionConfig, deadline: Deadline) -> HandshakePlan:
@@ -82,6 +85,8 @@ async def plan_handshake(settings: ConnectionConfig, deadline: Deadline) -> Hand
         limits=settings.limits,
         jwt=jwt,
         interceptors=settings.interceptors,
+        collateral=settings.collateral,
+        require_fresh=settings.require_fresh,
     )
 
 

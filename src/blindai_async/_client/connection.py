@@ -80,9 +80,17 @@ class AsyncConnection(ConnectionLife):
         send_client_uid: tell the server a hash of this machine's and user's name.
         interceptors: grpc.aio client interceptors, for both channels. gRPC uses each for the first
             kind of call that its class intercepts, and for no other.
+        collateral: where what Intel has signed about the server's platform comes from: "server"
+            takes what is sent along; "pcs" asks Intel's service, a URL a PCCS; a directory is read
+            (see `blindai_async.collateral.read_bundle`); or an object with
+            ``async def fetch(quote: bytes) -> SgxCollateral``, such as a `PcsClient`. With any but
+            "server", what the server sends is not used, and may be missing or stale; and evidence
+            is asked for anew before the collateral expires. Ignored in simulation mode.
+        require_fresh: refuse a quote that was not made for this connection, which older servers
+            cannot give.
 
     Raises:
-        ValueError: an address or a port that is none.
+        ValueError: an address, a port or the URL of a PCCS that is none.
         AttestationError: when it opens: the evidence does not hold (`QuoteValidationError`,
             `NotAnEnclaveError`, `EnclaveHeldDataError`), or the policy refuses it
             (`IdentityError`, `DebugNotAllowedError`, `TcbStatusError`).
@@ -91,6 +99,8 @@ class AsyncConnection(ConnectionLife):
         TransportError: when it opens: the server is not reached. It is a ``ConnectionError``.
         FileNotFoundError: when it opens: the policy or certificate file is not there.
         PolicyFormatError: when it opens: the policy file is not a policy.
+        CollateralError: when it opens: collateral was to be fetched, and could not be had. It is a
+            `TransportError`.
 
     Attributes:
         simulation_mode: whether nothing is proven.

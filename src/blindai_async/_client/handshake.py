@@ -7,6 +7,8 @@ it; then only the proven certificate is its root.
 from __future__ import annotations
 
 import re
+import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,8 @@ from blindai_async._transport.host_certificate import fetch_host_certificate, pe
 from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message, verify_evidence
 from blindai_async.attestation import enclave_signing_key
-from blindai_async.errors import VersionError
+from blindai_async.collateral.sources import fetch_collateral, refetch_collateral
+from blindai_async.errors import QuoteValidationError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +44,14 @@ if TYPE_CHECKING:
         SgxEvidence,
         TrustRoot,
     )
+    from blindai_async.collateral import CollateralSource
 
 __all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port"]
+
+_NONCE_BYTES = 32
+
+# Verification steps that look at collateral: a newer one may pass where one from a cache did not.
+_COLLATERAL_STEPS = frozenset({2, 3, 4, 5, 6, 8, 10})
 
 _SUPPORTED_VERSION = re.compile(r"0\.5\.[0-9A-Za-z][0-9A-Za-z.+-]{0,30}")
 
@@ -60,6 +69,8 @@ class HandshakePlan:
         limits: of the attested channel.
         jwt: the token to show with every call.
         interceptors: the caller's, for both channels.
+        collateral: where the evidence's collateral is fetched; None takes what the server sends.
+        require_fresh: whether the quote has to be made for this handshake's nonce.
     """
 
     address: ServerAddress
@@ -70,6 +81,8 @@ class HandshakePlan:
     limits: ChannelLimits
     jwt: SecretStr | None = None
     interceptors: Sequence[ClientInterceptor] = field(default=())
+    collateral: CollateralSource | None = None
+    require_fresh: bool = False
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -120,8 +133,38 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
         if plan.policy is None:
             certificate = await port.certificate()
             return Enclave(version, certificate, enclave_signing_key(certificate))
-        evidence = evidence_from_message(await port.evidence())
-    return await to_thread.run_sync(_proven, plan, plan.policy, version, evidence)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        reply = evidence_from_message(await port.evidence(nonce))
+    # Ours in the place of whatever the server put there: a host that replays an old quote would
+    # send the nonce that it was made for.
+    evidence = reply.model_copy(update={"nonce": nonce})
+    if plan.collateral is None:
+        return await to_thread.run_sync(_proven, plan, plan.policy, version, evidence)
+    return await _proven_with(plan.collateral, plan, plan.policy, version, evidence, deadline)
+
+
+async def _proven_with(
+    source: CollateralSource,
+    plan: HandshakePlan,
+    policy: Policy,
+    version: str,
+    evidence: SgxEvidence,
+    deadline: Deadline,
+) -> Enclave:
+    """Judge evidence by collateral that was fetched; what the server sent is not looked at."""
+    begun = time.monotonic()
+    collateral = await fetch_collateral(source, evidence.quote, deadline.remaining())
+    evidence = evidence.model_copy(update={"collateral": collateral})
+    try:
+        return await to_thread.run_sync(_proven, plan, policy, version, evidence)
+    except QuoteValidationError as error:
+        if error.step not in _COLLATERAL_STEPS:
+            raise
+        newer = await refetch_collateral(source, evidence.quote, deadline.remaining(), begun)
+        if newer is None or newer == collateral:
+            raise
+    evidence = evidence.model_copy(update={"collateral": newer})
+    return await to_thread.run_sync(_proven, plan, policy, version, evidence)
 
 
 def _supported(version: str) -> str:
@@ -135,6 +178,15 @@ def _supported(version: str) -> str:
 
 def _proven(plan: HandshakePlan, policy: Policy, version: str, evidence: SgxEvidence) -> Enclave:
     claims = verify_evidence(evidence, policy, trust_root=plan.trust_root, verify=plan.cache.verify)
+    # Until the claims tell it, no evidence counts as fresh.
+    if plan.require_fresh and not getattr(claims, "fresh", False):
+        raise QuoteValidationError(
+            "Enclave held data (step 12): the quote was not made for this handshake's nonce, and "
+            "may be an old one; a server that knows no nonce is refused by require_fresh=True",
+            step=12,
+            claims=claims,
+            policy=policy,
+        )
     # From here on only what the quote vouches for: the claims' own copy, not the reply's.
     certificate = claims.enclave_held_data
     return Enclave(version, certificate, enclave_signing_key(certificate), evidence, claims)

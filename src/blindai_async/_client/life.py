@@ -20,6 +20,7 @@ from blindai_async._telemetry.stats import ConnectionStats, Recorder
 from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.channels import ChannelLimits
 from blindai_async.attestation import INTEL_SGX_ROOT, SHARED_CACHE, AttestationCache, TrustRoot
+from blindai_async.collateral.sources import CollateralChoice, collateral_source
 from blindai_async.errors import AttestationError, HardwareModeUnsupportedError
 from blindai_async.options import Batching, RetryPolicy, Timeouts
 from blindai_async.specs import ClientInfo
@@ -71,8 +72,12 @@ class ConnectionLife:
         chunk_size: int | None = None,
         send_client_uid: bool = False,
         interceptors: Sequence[ClientInterceptor] = (),
+        collateral: CollateralChoice = "server",
+        require_fresh: bool = False,
     ) -> None:
         _check(chunk_size, reattest)
+        if simulation and require_fresh:
+            raise ValueError("require_fresh=True: in simulation mode there is no evidence at all")
         self.simulation_mode = simulation
         self.client_info = ClientInfo.collect(send_uid=send_client_uid)
         self.input_specs: list[list[Any]] | None = None
@@ -96,6 +101,8 @@ class ConnectionLife:
             max_attestation_age=max_attestation_age,
             on_identity_change=on_identity_change,
             interceptors=tuple(interceptors),
+            collateral=collateral_source(collateral),
+            require_fresh=require_fresh,
         )
         self._chunk_size = chunk_size
         self._batching = batching

@@ -18,6 +18,7 @@ from blindai_async._client.handshake import HandshakePlan, attest_server, open_a
 from blindai_async._client.loop_affinity import LoopAffinity
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._transport.deadline import Deadline
+from blindai_async.collateral.renewal import renewal_time
 from blindai_async.errors import (
     AttestationError,
     BlindAIError,
@@ -84,8 +85,10 @@ class SessionManager:
         self._opening = asyncio.Lock()
         self._renewal = SingleFlight(self._renew)
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
+        self._renew_from = float("inf")  # when newer collateral can be had for it
         self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._tried_at = float("-inf")
+        self._early_renewal: asyncio.Task[EnclaveSession] | None = None
         self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
         self._ended = asyncio.Event()
 
@@ -134,6 +137,7 @@ class SessionManager:
             TransportError: none can be had.
         """
         if self._session is not None and self._is_fresh():
+            self._renew_before_expiry()
             return self._session
         if self.closed:
             raise ConnectionClosedError("the connection is closed")
@@ -213,6 +217,19 @@ class SessionManager:
         self._accept(enclave)
         return self._session
 
+    def _renew_before_expiry(self) -> None:
+        """Attest anew beside the calls, where newer collateral can be had and is soon needed."""
+        now = time.time()
+        if now < self._renew_from or self._settings.reattest == "never" or self._renewal.running:
+            return
+        # A service that has none yet is not asked with every call.
+        interval = max(_MIN_INTERVAL, (self._valid_until - self._renew_from) / 10)
+        if time.monotonic() - self._tried_at < interval:
+            return
+        deadline = Deadline(self._settings.timeouts.connect, "attest")
+        self._early_renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
+        self._early_renewal.add_done_callback(_log_failure)
+
     def _is_fresh(self) -> bool:
         return time.time() < self._valid_until and time.monotonic() < self._old_at
 
@@ -221,6 +238,9 @@ class SessionManager:
         self._refusal = None
         if enclave.claims is not None:
             self._valid_until = enclave.claims.valid_until.timestamp()
+            if self._settings.collateral is not None:
+                renewal = renewal_time(enclave.claims.valid_from, enclave.claims.valid_until)
+                self._renew_from = renewal.timestamp()
             if self._settings.max_attestation_age is not None:
                 age = self._settings.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age
@@ -313,3 +333,9 @@ class SessionManager:
         for task in retiring:
             task.cancel()  # which closes the session now
         await asyncio.gather(*retiring, return_exceptions=True)
+
+
+def _log_failure(renewal: asyncio.Task[EnclaveSession]) -> None:
+    """The old evidence still counts: a renewal that failed is tried again, and told to nobody."""
+    if not renewal.cancelled() and renewal.exception() is not None:
+        log.info("no newer evidence yet: %s", renewal.exception())

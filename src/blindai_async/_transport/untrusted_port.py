@@ -56,15 +56,21 @@ class UntrustedPort:
         reply = await self._call(GET_CERTIFICATE, untrusted_pb2.GetCertificateReply)
         return reply.enclave_tls_certificate
 
-    async def evidence(self) -> untrusted_pb2.GetSgxQuoteWithCollateralReply:
+    async def evidence(self, nonce: bytes) -> untrusted_pb2.GetSgxQuoteWithCollateralReply:
         """Ask for the enclave's evidence.
+
+        Args:
+            nonce: 32 random bytes for the quote to be made for; older servers do not look at them.
 
         Raises:
             HardwareModeUnsupportedError: the server is in simulation mode.
             TransportError: no proper answer came.
         """
+        request = untrusted_pb2.GetSgxQuoteWithCollateralRequest(nonce=nonce)
         try:
-            return await self._call(GET_EVIDENCE, untrusted_pb2.GetSgxQuoteWithCollateralReply)
+            return await self._call(
+                GET_EVIDENCE, untrusted_pb2.GetSgxQuoteWithCollateralReply, request
+            )
         except TransportError as error:
             if error.code != "FAILED_PRECONDITION":
                 raise
@@ -73,11 +79,17 @@ class UntrustedPort:
                 "connects to it without any protection of the data"
             ) from error
 
-    async def _call(self, path: str, reply_type: type[_Reply]) -> _Reply:
+    async def _call(
+        self, path: str, reply_type: type[_Reply], request: Message | None = None
+    ) -> _Reply:
         name = path.rpartition("/")[2]
         call: UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
         with MappedErrors(f"connect: {name}", [value for _, value in self._metadata]):
-            reply = await call(b"", timeout=self._deadline.remaining(), metadata=self._metadata)
+            reply = await call(
+                b"" if request is None else request.SerializeToString(),
+                timeout=self._deadline.remaining(),
+                metadata=self._metadata,
+            )
         try:
             return reply_type.FromString(reply)
         except DecodeError as error:

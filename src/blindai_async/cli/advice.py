@@ -7,6 +7,7 @@ from blindai_async.errors import (
     AttestationError,
     BlindAIError,
     CloudLookupError,
+    CollateralError,
     DeadlineExceededError,
     DebugNotAllowedError,
     HardwareModeUnsupportedError,
@@ -46,6 +47,7 @@ _ADVICE: tuple[tuple[type[BlindAIError], str, str], ...] = (
     (DeadlineExceededError, "--timeout", "check the server, or allow more time with --timeout"),
     (DeadlineExceededError, "", "check the server"),
     (CloudLookupError, "", "check BLINDAI_API_KEY"),
+    (CollateralError, "", ""),
     (ModelNotFoundError, "", "upload the model, and use the id that upload prints"),
     (RequestRejectedError, "", ""),
     (TransportError, "--attested-port", "check that the server runs, its address and its ports"),
@@ -74,6 +76,8 @@ def exit_code(error: Exception) -> int:
         return REFUSED
     if isinstance(error, DeadlineExceededError):
         return UNREACHABLE
+    if isinstance(error, CollateralError):
+        return FAILED if error.status else UNREACHABLE
     if isinstance(error, TransportError) and error.code == "UNAVAILABLE":
         return UNREACHABLE
     return FAILED

@@ -7,6 +7,7 @@ import typer
 from blindai_async._version import __version__
 from blindai_async.cli import console
 from blindai_async.cli.commands.attest import attest
+from blindai_async.cli.commands.collateral import collateral
 from blindai_async.cli.commands.delete import delete
 from blindai_async.cli.commands.demo import demo
 from blindai_async.cli.commands.policy import policy
@@ -58,6 +59,7 @@ def blindai_async(
 for command in (demo, serve, upload, predict, delete, attest, verify):
     app.command()(command)
 app.add_typer(policy, name="policy")
+app.add_typer(collateral, name="collateral")
 
 
 def run() -> int:

@@ -19,10 +19,12 @@ class EvidenceWitness(grpc.aio.UnaryUnaryClientInterceptor):
 
     Attributes:
         reply: the last evidence reply as it came, serialized; None before it has come.
+        nonce: what it was asked for with.
     """
 
     def __init__(self) -> None:
         self.reply: bytes | None = None
+        self.nonce = b""
 
     async def intercept_unary_unary(
         self,
@@ -34,10 +36,12 @@ class EvidenceWitness(grpc.aio.UnaryUnaryClientInterceptor):
         call = await continuation(client_call_details, request)
         if client_call_details.method in (GET_EVIDENCE, GET_EVIDENCE.encode()):
             self.reply = await call
+            asked = untrusted_pb2.GetSgxQuoteWithCollateralRequest.FromString(request)
+            self.nonce = asked.nonce
         return call
 
     def save(self, path: Path) -> None:
-        """Write the evidence as JSON: quote and enclave held data in base64, collateral as text.
+        """Write the evidence as JSON: quote, held data and nonce in base64, collateral as text.
 
         Raises:
             OperationError: none has come.
@@ -46,4 +50,6 @@ class EvidenceWitness(grpc.aio.UnaryUnaryClientInterceptor):
         if self.reply is None:
             raise OperationError("the server gave no evidence that could be saved")
         message = untrusted_pb2.GetSgxQuoteWithCollateralReply.FromString(self.reply)
-        path.write_text(evidence_from_message(message).model_dump_json(indent=2) + "\n")
+        # Ours, and not what the server may have put there.
+        evidence = evidence_from_message(message).model_copy(update={"nonce": self.nonce})
+        path.write_text(evidence.model_dump_json(indent=2) + "\n")

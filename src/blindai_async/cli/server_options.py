@@ -15,6 +15,7 @@ from blindai_async import AsyncConnection, Timeouts, connect
 from blindai_async.attestation import INTEL_SGX_ROOT, TrustRoot
 from blindai_async.cli.profile import ProfileOption
 from blindai_async.cli.run_command import OperationError
+from blindai_async.collateral import CollateralSource
 from blindai_async.errors import BlindAIError
 
 __all__ = ["Server", "with_server"]
@@ -73,6 +74,17 @@ class Server:
         str | None,
         _option("--api-key", help="For the cloud.", envvar="BLINDAI_API_KEY", show_default=False),
     ] = dataclasses.field(default=None, repr=False)
+    collateral: Annotated[
+        str,
+        _option(
+            "--collateral",
+            help='Where what Intel has signed comes from: "server", "pcs" (Intel\'s service), the '
+            "URL of a PCCS, or a folder.",
+        ),
+    ] = "server"
+    require_fresh: Annotated[
+        bool, _option("--require-fresh", help="Refuse a quote that was not made just now.")
+    ] = False
     timeout: Annotated[
         float | None, _option("--timeout", help="Seconds for each call.", min=0.001)
     ] = None
@@ -88,10 +100,17 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def connect(
-        self, interceptors: Sequence[ClientInterceptor] = ()
+        self,
+        interceptors: Sequence[ClientInterceptor] = (),
+        collateral: CollateralSource | None = None,
     ) -> AsyncIterator[AsyncConnection]:
-        """A connection to this server, open as long as the body runs."""
-        connection = self._connection(interceptors)
+        """A connection to this server, open as long as the body runs.
+
+        Args:
+            interceptors: of the connection.
+            collateral: where it comes from, in the place of what the options say.
+        """
+        connection = self._connection(interceptors, collateral)
         try:
             await connection
         except BlindAIError:
@@ -101,7 +120,9 @@ class Server:
         async with connection:
             yield connection
 
-    def _connection(self, interceptors: Sequence[ClientInterceptor]) -> AsyncConnection:
+    def _connection(
+        self, interceptors: Sequence[ClientInterceptor], collateral: CollateralSource | None
+    ) -> AsyncConnection:
         if self.cloud and not self.api_key:
             raise typer.BadParameter("the cloud needs an API key: set BLINDAI_API_KEY")
         timeouts = Timeouts()
@@ -121,9 +142,13 @@ class Server:
                 timeouts=timeouts,
                 trust_root=trust_root,
                 interceptors=interceptors,
+                collateral=collateral or self.collateral,
+                require_fresh=self.require_fresh,
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+        except ModuleNotFoundError as error:  # an extra, for another source of collateral
+            raise OperationError(str(error)) from error
 
 
 def with_server(
