@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 )
 fetches = pytest.mark.skipif(
     importlib.util.find_spec("blindai_async.collateral") is None,
-    reason="the client does not fetch collateral yet",
+    reason="the client neither fetches collateral nor asks with a nonce yet",
 )
 
 ROW = np.arange(8, dtype=np.float32).reshape(1, 8)
@@ -78,6 +78,7 @@ async def test_a_td_is_attested_and_answers(start: Any, form: str) -> None:
         np.testing.assert_array_equal(answer.output[0].as_numpy(), ROW)
 
 
+@fetches
 async def test_its_evidence_is_fresh(start: Any) -> None:
     machine = await start(EmulatedPlatform("tdx"))
     async with machine.connection(require_fresh=True) as connection:
