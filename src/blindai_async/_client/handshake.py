@@ -27,7 +27,7 @@ from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message, verify_evidence
 from blindai_async.attestation import enclave_signing_key
 from blindai_async.collateral.sources import fetch_collateral, refetch_collateral
-from blindai_async.errors import QuoteValidationError, VersionError
+from blindai_async.errors import QuoteValidationError, TransportError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,9 +158,13 @@ async def _proven_with(
     try:
         return await to_thread.run_sync(_proven, plan, policy, version, evidence)
     except QuoteValidationError as error:
-        if error.step not in _COLLATERAL_STEPS:
+        if error.step not in _COLLATERAL_STEPS or deadline.left() <= 0:
             raise
-        newer = await refetch_collateral(source, evidence.quote, deadline.remaining(), begun)
+        try:
+            newer = await refetch_collateral(source, evidence.quote, deadline.left(), begun)
+        except TransportError as unreached:
+            # What did not pass is never taken for a fault of the network.
+            raise error from unreached
         if newer is None or newer == collateral:
             raise
     evidence = evidence.model_copy(update={"collateral": newer})

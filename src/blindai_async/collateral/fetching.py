@@ -73,29 +73,31 @@ class PlatformFetch:
             DeadlineExceededError: one did not come in time.
             PermissionError: others may write to the cache's directory.
         """
-        known = [await self._cache.get(one.request, one.read) for one in wanted]
-        if self._client is None and not all(map(self._serves, known)):
+        kept = [await self._cache.get(one.request, one.read) for one in wanted]
+        serving = [one.part if one is not None and self._serves(one) else None for one in kept]
+        if self._client is None and None in serving:
             self._client = await self._http.open()
         tasks = [
-            asyncio.ensure_future(self._part(one, kept))
-            for one, kept in zip(wanted, known, strict=True)
+            asyncio.ensure_future(self._part(one, old))
+            for one, old, part in zip(wanted, kept, serving, strict=True)
+            if part is None
         ]
         try:
-            return await asyncio.gather(*tasks)
+            fetched = iter(await asyncio.gather(*tasks))
+            return [next(fetched) if part is None else part for part in serving]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _serves(self, kept: CachedPart | None) -> bool:
+    def _serves(self, kept: CachedPart) -> bool:
         """Tell whether a part from the cache does, and nothing has to be asked."""
-        if kept is None or kept.fetched_at < self._older_than:
+        if kept.fetched_at < self._older_than:
             return False
         return cache.now() < renewal_time(kept.part.valid_from, kept.part.valid_until)
 
     async def _part(self, wanted: Wanted, kept: CachedPart | None) -> Part:
-        if kept is not None and self._serves(kept):
-            return kept.part
+        """Fetch a part; where the old one would still do, it does if no newer one comes."""
         left = self._until - time.monotonic()
         if kept is None or kept.fetched_at < self._older_than:
             return await self._answer(wanted, left)

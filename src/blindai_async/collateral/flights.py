@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from blindai_async.errors import own_instance
 
@@ -45,6 +45,7 @@ class Flights(Generic[_T]):
         flight = self._under_way.get(place)
         if flight is None:
             flight = self._under_way[place] = _Flight(loop.create_task(operation()))
+            flight.task.add_done_callback(_note_outcome)
         flight.waiting += 1
         try:
             await asyncio.wait((flight.task,))
@@ -58,3 +59,9 @@ class Flights(Generic[_T]):
         if error is not None:
             raise own_instance(error)
         return flight.task.result()
+
+
+def _note_outcome(task: asyncio.Task[Any]) -> None:
+    """Look at the error, so that asyncio does not report one that all callers have left behind."""
+    if not task.cancelled():
+        task.exception()

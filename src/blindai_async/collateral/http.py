@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ __all__ = ["Answer", "HttpClient", "require_httpx"]
 
 # What a busy service asks to be spared is waited for; any other status is its answer.
 _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_PROXY: Final = re.compile(r"(https?|socks5h?)://[^/?#\s]+/?$")
 _MEANINGS: Final = {
     400: "the service does not understand the request",
     401: "the service wants to know who asks: Intel's gives a PCK certificate only to "
@@ -75,11 +77,17 @@ class HttpClient:
         proxy: where requests go through; None takes the environment's, and for a service on this
             machine none.
         tls_ca: the certificates that may vouch for the service, PEM, in the place of the system's.
+
+    Raises:
+        ValueError: the proxy's URL is none.
     """
 
     def __init__(
         self, base: str, *, proxy: str | None, tls_ca: str | bytes | os.PathLike[str] | None
     ) -> None:
+        if proxy is not None and not _PROXY.match(proxy):
+            # Not repeated: it may hold a password.
+            raise ValueError("proxy is not a URL like http://proxy.example:3128")
         self._proxy = proxy
         # netrc and the environment's proxies are for what is out there.
         self._trust_env = not is_loopback(urlsplit(base).hostname or "")
@@ -91,7 +99,7 @@ class HttpClient:
 
         Raises:
             FileNotFoundError: the file of `tls_ca` is not there.
-            ValueError: it holds no certificate, or the proxy's URL is none.
+            ValueError: it holds no certificate.
         """
         import httpx2  # noqa: PLC0415 - an extra, imported when first used
 
@@ -154,7 +162,9 @@ class HttpClient:
             cut_off = isinstance(error, httpx2.RemoteProtocolError)
             raise _error(
                 request,
-                f"the answer was cut off ({what})" if cut_off else f"no answer ({what})",
+                f"the answer was cut off, or is not HTTP ({what})"
+                if cut_off
+                else f"no answer ({what})",
                 details=what,
             ) from error
 
@@ -199,7 +209,7 @@ def _retry_after(value: str) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -65,7 +65,7 @@ class PcsClient:
             vouch for it in the place of the system's roots.
 
     Raises:
-        ValueError: a URL that cannot be asked, a timeout that is none, or `update` and
+        ValueError: a URL that cannot be asked, a proxy or a timeout that is none, or `update` and
             `tcb_evaluation_data_number` both.
         TypeError: an argument of another type.
         ModuleNotFoundError: the extra ``collateral`` is not installed.
@@ -85,6 +85,8 @@ class PcsClient:
         self._service = CollateralService(
             url, update=update, tcb_evaluation_data_number=tcb_evaluation_data_number
         )
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise TypeError(f"timeout is {timeout!r}; it takes a number of seconds")
         if not 0 < timeout < float("inf"):
             raise ValueError(f"timeout is {timeout}; it takes a number of seconds, more than 0")
         require_httpx()

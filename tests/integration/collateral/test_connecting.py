@@ -178,6 +178,17 @@ async def test_a_cached_part_that_does_not_verify_is_fetched_anew_once(
     assert len(pccs.requests) == 8
 
 
+async def test_what_does_not_pass_is_never_taken_for_a_fault_of_the_network(
+    machine, platform, client, pccs, opened
+):
+    pccs.platform = EmulatedPlatform(tcb_info_version=3)
+    await client.fetch(platform.evidence(b"x").quote)
+    pccs.fail("/", StandInPccs.status(500))
+    with pytest.raises(QuoteValidationError) as caught:
+        await opened(machine.connection(**attest_options(collateral=client)))
+    assert isinstance(caught.value.__cause__, CollateralError)
+
+
 async def test_parts_that_never_verify_are_asked_for_once_a_handshake(
     machine, client, pccs, opened
 ):

@@ -228,7 +228,9 @@ async def test_a_service_that_is_busy_for_longer_is_not_waited_for(client, pccs,
     assert error.status == 429
 
 
-@pytest.mark.parametrize("after", ["-1", "soon", "1e9", "²", ""])
+@pytest.mark.parametrize(
+    "after", ["-1", "soon", "1e9", "²", "", f"Mon, 01 Jan {10**30} 00:00:00 GMT"]
+)
 async def test_a_retry_after_that_is_none_is_not_waited_for(client, pccs, quote, after):
     pccs.fail("/tcb", StandInPccs.status(429, Retry_After=after))
     assert "429: too many requests" in str(await refused(client, quote))
@@ -244,6 +246,30 @@ async def test_a_service_that_does_not_answer_ends_at_the_deadline(client_of, pc
     assert isinstance(caught.value, ConnectionError)
     assert time.monotonic() - begun < 10
     await until(lambda: not pccs.open_connections)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 6000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * (1 << 20) + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 999 \xff\xfe\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        bytes(range(256)) * 4,
+    ],
+)
+async def test_what_is_not_http_is_told_as_such(client, pccs, quote, answer):
+    async def speak(reply, writer):
+        writer.write(answer)
+        await writer.drain()
+
+    pccs.fail("/tcb", speak)
+    assert f"the TCB info: GET {pccs.url}" in str(await refused(client, quote))
 
 
 async def test_the_first_failure_ends_the_other_requests(client, pccs, quote):
@@ -325,11 +351,12 @@ async def test_callers_of_one_failed_fetch_each_get_an_error_of_their_own(client
     assert pccs.asked("/tcb") == 1
 
 
-async def test_a_patient_caller_is_not_ended_by_an_impatient_one(client, pccs, quote):
+async def test_a_patient_caller_is_not_ended_by_an_impatient_one(client_of, pccs, quote):
+    client = client_of(pccs, timeout=60)
     pccs.released.clear()
     impatient = asyncio.ensure_future(client.fetch(quote, timeout=0.5))
-    await until(lambda: len(pccs.requests) == 4)
-    patient = asyncio.ensure_future(client.fetch(quote))
+    await asyncio.sleep(0)  # the first to ask
+    patient = asyncio.ensure_future(client.fetch(quote, timeout=60))
     with pytest.raises(DeadlineExceededError):
         await impatient
     pccs.released.set()

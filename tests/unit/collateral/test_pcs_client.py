@@ -21,6 +21,19 @@ def test_a_timeout_that_is_none_is_refused(timeout):
         PcsClient(timeout=timeout)
 
 
+@pytest.mark.parametrize("timeout", [None, "10", True])
+def test_a_timeout_of_another_kind_is_refused(timeout):
+    with pytest.raises(TypeError, match="timeout"):
+        PcsClient(timeout=timeout)
+
+
+@pytest.mark.parametrize("proxy", ["", "proxy.example", "ftp://proxy", "http:user:secret"])
+def test_a_proxy_that_is_none_is_refused_without_telling_secrets(proxy):
+    with pytest.raises(ValueError, match="proxy is not a URL") as caught:
+        PcsClient(proxy=proxy)
+    assert "secret" not in str(caught.value)
+
+
 def test_connections_to_one_service_share_a_client():
     assert collateral_source("pcs") is collateral_source("pcs")
     assert collateral_source("https://a.example") is collateral_source("https://a.example")

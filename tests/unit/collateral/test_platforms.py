@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from blindai_async.collateral.platforms import Platform, UncertifiedPlatform, pl
 from blindai_async.errors import QuoteValidationError
 from blindai_async.server.tee.emulated import EmulatedPlatform, PckCa, PlatformIdentity
 
-EVIDENCE = Path(__file__).parents[4] / "shared" / "fixtures" / "evidence"
+# As for the conformance tests: a folder of one's own, or what lies beside the repository.
+BESIDE = Path(__file__).parents[4] / "shared" / "fixtures" / "evidence"
+EVIDENCE = Path(os.environ.get("BLINDAI_ASYNC_EVIDENCE_DIR", BESIDE))
 
 
 @pytest.mark.parametrize("ca", list(PckCa))

@@ -75,7 +75,8 @@ async def fetch(
     except ModuleNotFoundError as error:
         raise OperationError(str(error)) from error
     if quote is not None:
-        evidence = quote.open("rb").read(MAX_QUOTE_FILE)
+        with quote.open("rb") as file:
+            evidence = file.read(MAX_QUOTE_FILE)
     else:
         evidence = await _quote_of(server.at(host or ""))
     fetched = await client.fetch(evidence)
