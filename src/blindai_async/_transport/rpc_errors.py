@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from grpc.aio import AioRpcError, Metadata
 
-from blindai_async.errors import DeadlineExceededError, RequestRejectedError, TransportError
+from blindai_async._base_errors import DeadlineExceededError, RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

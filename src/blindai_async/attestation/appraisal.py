@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from blindai_async.errors import (
+from blindai_async.attestation.errors import (
     AttestationError,
     DebugNotAllowedError,
     IdentityError,

@@ -15,8 +15,8 @@ from pydantic import (
     ValidationError,
 )
 
+from blindai_async._base_errors import PolicyFormatError
 from blindai_async.attestation.dcap.tcb import TcbStatus
-from blindai_async.errors import PolicyFormatError
 
 if TYPE_CHECKING:
     import os

@@ -16,6 +16,7 @@ from blindai_async.attestation.dcap.collateral import (
 )
 from blindai_async.attestation.dcap.pck import PckExtension, parse_pck_extension
 from blindai_async.attestation.dcap.report_builder import Progress, VerifiedCollateral
+from blindai_async.attestation.errors import QuoteValidationError
 from blindai_async.attestation.parsing import EvidenceError
 from blindai_async.attestation.x509.certificates import (
     Certificate,
@@ -35,7 +36,6 @@ from blindai_async.attestation.x509.chains import (
 )
 from blindai_async.attestation.x509.crl import RevocationList, parse_crl
 from blindai_async.attestation.x509.validity import Validity
-from blindai_async.errors import QuoteValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from blindai_async.attestation.claims import DEBUG_FLAG, STEPS, DcapClaims, Outcome, StepReport
-from blindai_async.errors import NotAnEnclaveError, QuoteValidationError
+from blindai_async.attestation.errors import NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime

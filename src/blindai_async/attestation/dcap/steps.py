@@ -23,11 +23,15 @@ from blindai_async.attestation.dcap.tcb import (
     matching_qe_level,
     merge_statuses,
 )
+from blindai_async.attestation.errors import (
+    EnclaveHeldDataError,
+    QuoteValidationError,
+    TcbStatusError,
+)
 from blindai_async.attestation.parsing import EvidenceError
 from blindai_async.attestation.x509.certificates import verify_signature
 from blindai_async.attestation.x509.trust_root import INTEL_SGX_ROOT, TrustRoot
 from blindai_async.attestation.x509.validity import utc
-from blindai_async.errors import EnclaveHeldDataError, QuoteValidationError, TcbStatusError
 
 if TYPE_CHECKING:
     from datetime import datetime
