@@ -22,8 +22,8 @@ from blindai_async._transport.channels import (
 from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
 from blindai_async._transport.rpc_errors import printable
 from blindai_async._transport.untrusted_port import UntrustedPort
-from blindai_async._wire.evidence import evidence_from_message, verify_evidence
-from blindai_async.attestation import enclave_signing_key
+from blindai_async._wire.evidence import evidence_from_message
+from blindai_async.attestation import EvidenceVerifier, enclave_signing_key
 from blindai_async.errors import VersionError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from blindai_async._transport.deadline import Deadline
     from blindai_async.attestation import (
         AttestationCache,
-        DcapClaims,
+        Claims,
         Policy,
         SgxEvidence,
         TrustRoot,
@@ -93,7 +93,7 @@ class Enclave:
     certificate: bytes
     signing_key: bytes
     evidence: SgxEvidence | None = None
-    claims: DcapClaims | None = None
+    claims: Claims | None = None
 
 
 async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
@@ -134,7 +134,7 @@ def _supported(version: str) -> str:
 
 
 def _proven(plan: HandshakePlan, policy: Policy, version: str, evidence: SgxEvidence) -> Enclave:
-    claims = verify_evidence(evidence, policy, trust_root=plan.trust_root, verify=plan.cache.verify)
+    claims = EvidenceVerifier(plan.trust_root, plan.cache).verify(evidence, policy)
     # From here on only what the quote vouches for: the claims' own copy, not the reply's.
     certificate = claims.enclave_held_data
     return Enclave(version, certificate, enclave_signing_key(certificate), evidence, claims)

@@ -9,7 +9,7 @@ from blindai_async._base_errors import BlindAIError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blindai_async.attestation.claims import DcapClaims
+    from blindai_async.attestation.claims import Claims
     from blindai_async.attestation.policy import Policy
 
 __all__ = [
@@ -32,7 +32,7 @@ class AttestationError(BlindAIError):
     """
 
     def __init__(
-        self, message: str, *, claims: DcapClaims | None = None, policy: Policy | None = None
+        self, message: str, *, claims: Claims | None = None, policy: Policy | None = None
     ) -> None:
         super().__init__(message)
         self.claims = claims
@@ -53,7 +53,7 @@ class IdentityError(AttestationError):
         *,
         expected_hash: str,
         measured_hash: str,
-        claims: DcapClaims | None = None,
+        claims: Claims | None = None,
         policy: Policy | None = None,
     ) -> None:
         super().__init__(message, claims=claims, policy=policy)
@@ -78,7 +78,7 @@ class QuoteValidationError(AttestationError):
         message: str,
         *,
         step: int = 0,
-        claims: DcapClaims | None = None,
+        claims: Claims | None = None,
         policy: Policy | None = None,
     ) -> None:
         super().__init__(message, claims=claims, policy=policy)
@@ -104,7 +104,7 @@ class EnclaveHeldDataError(QuoteValidationError):
         expected_hash: str,
         measured_hash: str,
         step: int = 12,
-        claims: DcapClaims | None = None,
+        claims: Claims | None = None,
         policy: Policy | None = None,
     ) -> None:
         super().__init__(message, step=step, claims=claims, policy=policy)
@@ -127,7 +127,7 @@ class TcbStatusError(QuoteValidationError):
         status: str,
         advisory_ids: Sequence[str] = (),
         step: int = 11,
-        claims: DcapClaims | None = None,
+        claims: Claims | None = None,
         policy: Policy | None = None,
     ) -> None:
         super().__init__(message, step=step, claims=claims, policy=policy)

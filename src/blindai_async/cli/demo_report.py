@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blindai_async import AsyncConnection
+from blindai_async.attestation import SgxClaims
 from blindai_async.cli import console
 
 __all__ = ["DemoReport"]
@@ -44,7 +45,7 @@ class DemoReport:
         self.figures["server_version"] = connection.server_version
         self._say("server", f"BlindAI {connection.server_version}, in this process, for this demo")
         self._say("mode", SIMULATION if simulation else EMULATED)
-        if connection.claims is not None:
+        if isinstance(connection.claims, SgxClaims):
             self.figures["mr_enclave"] = connection.claims.mr_enclave.hex()
             self.figures["tcb_status"] = str(connection.claims.tcb_status)
             self._say(

@@ -9,10 +9,11 @@ from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
 from blindai_async._pb import proof_files_pb2
-from blindai_async._wire.evidence import evidence_from_message, evidence_to_message, verify_evidence
+from blindai_async._wire.evidence import evidence_from_message, evidence_to_message
 from blindai_async.attestation import (
     BUILT_IN_POLICY,
-    DcapClaims,
+    Claims,
+    EvidenceVerifier,
     Policy,
     SgxEvidence,
     TrustRoot,
@@ -179,7 +180,7 @@ class SignedResponse(BaseModel):
         allow_simulation_mode: bool,
         trust_root: TrustRoot,
         at: datetime | None,
-    ) -> DcapClaims | None:
+    ) -> Claims | None:
         """Establish who signed the payload, and that it is signed.
 
         Raises:
@@ -205,7 +206,7 @@ class SignedResponse(BaseModel):
         if validate_quote:
             if policy is None:
                 policy = BUILT_IN_POLICY if policy_file is None else Policy.from_file(policy_file)
-            claims = verify_evidence(self.attestation, policy, trust_root=trust_root, at=at)
+            claims = EvidenceVerifier(trust_root).verify(self.attestation, policy, at=at)
             proven_key = signing_key_of(claims.enclave_held_data)
             if enclave_signing_key not in (None, proven_key):
                 raise SignatureError("the evidence proves another signing key than the one given")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from blindai_async import PredictResponse, UploadModelResponse
-from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, TrustRoot
+from blindai_async.attestation import INTEL_SGX_ROOT, Claims, TrustRoot
 from blindai_async.cli import arrays
 from blindai_async.cli.attestation_report import AttestationReport
 from blindai_async.cli.report_output import AsJson, AsPage, publish
@@ -112,7 +112,7 @@ def _judge_prediction(
     dtype: str | None,
     model_id: str | None,
     demands: dict[str, Any],
-) -> DcapClaims | None:
+) -> Claims | None:
     if not inputs:
         raise typer.BadParameter(
             "this is the proof of a prediction: name what was predicted", param_hint="--input"
@@ -123,7 +123,7 @@ def _judge_prediction(
 
 def _judge_upload(
     response: UploadModelResponse, model: Path | None, demands: dict[str, Any]
-) -> DcapClaims | None:
+) -> Claims | None:
     if model is None:
         raise typer.BadParameter(
             "this is the proof of an upload: name the ONNX file", param_hint="--model"
