@@ -220,7 +220,7 @@ def _check_bits(claims: Claims, policy: PolicyEntry, rows: _Bits) -> None:
     for name, measured, expected, mask in rows:
         if measured & mask != expected:
             raise AttestationError(
-                f"The {name} are {measured:#x}; under the mask {mask:#x} the policy demands "
+                f"{name}: measured {measured:#x}; under the mask {mask:#x} the policy demands "
                 f"{expected:#x}",
                 claims=claims,
                 policy=policy,
