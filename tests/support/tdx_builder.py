@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from blindai_async.attestation import Claims
 
-__all__ = ["HELD", "NOW", "TdxBuilder"]
+__all__ = ["HELD", "NOW", "SgxBuilder", "TdxBuilder", "level", "module_level"]
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HELD = b"the trust domain's certificate"
@@ -57,7 +57,7 @@ _ORDER = (
 )
 
 
-def level(status: str, date: str, *, svns: int, tdx: list[int], pce: int) -> dict[str, Any]:
+def level(status: str, date: str, *, tdx: list[int], svns: int = 0, pce: int = 0) -> dict[str, Any]:
     return {
         "tcb": {
             "sgxtcbcomponents": [{"svn": svns}] * 16,
@@ -109,9 +109,7 @@ class TdxBuilder:
             mr_service_td=None,
         )
         if version == 5:
-            self.report.update(
-                tee_tcb_svn2=bytes([5, 1, 3, *[0] * 13]), mr_service_td=bytes(48)
-            )
+            self.report.update(tee_tcb_svn2=bytes([5, 1, 3, *[0] * 13]), mr_service_td=bytes(48))
         extension = blueprint.pki.pck.sgx_extension
         zero = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
         self.tcb_info: dict[str, Any] = {
@@ -132,8 +130,8 @@ class TdxBuilder:
                 },
             ],
             "tcbLevels": [
-                level("UpToDate", "2024-03-13", svns=0, tdx=[5, 0, 3], pce=12),
-                level("OutOfDate", "2023-01-01", svns=0, tdx=[0, 0, 1], pce=5),
+                level("UpToDate", "2024-03-13", tdx=[5, 0, 3], pce=12),
+                level("OutOfDate", "2023-01-01", tdx=[0, 0, 1], pce=5),
             ],
         }
         self.qe_identity: dict[str, Any] = {
@@ -189,7 +187,7 @@ class TdxBuilder:
             bytes(20),
         )
         if self.version == 5:
-            body_type = self.body_type or (2 if len(body) == 584 else 3)
+            body_type = self.body_type or {384: 1, 584: 2, 648: 3}[len(body)]
             header += struct.pack("<HI", body_type, len(body))
         signed = header + body
         enclave = blueprint.quoting_enclave
@@ -227,6 +225,20 @@ class TdxBuilder:
         inner = json.dumps(content, separators=(",", ":"))
         signature = raw_signature(self.platform.blueprint.pki.tcb_signer.key, inner.encode())
         return f'{{"{member}":{inner},"signature":"{signature.hex()}"}}'
+
+
+class SgxBuilder(TdxBuilder):
+    """SGX evidence of version 4 or 5: the emulated platform's enclave and collateral."""
+
+    def __init__(self, *, version: int) -> None:
+        super().__init__(version=version)
+        self.header = {**self.header, "tee_type": 0}
+
+    def body(self) -> bytes:
+        return self.platform.blueprint.enclave.pack(hashlib.sha256(HELD).digest())
+
+    def collateral(self) -> SgxCollateral:
+        return SgxCollateral(**self.platform.collateral())
 
 
 _PLATFORM = EmulatedPlatform(now=NOW, tcb_info_version=3)
