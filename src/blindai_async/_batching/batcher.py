@@ -16,6 +16,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
+from blindai_async._base_errors import own_instance
 from blindai_async._batching.capacity import QueueCapacity
 from blindai_async._batching.compatibility import batch_key, join, output_signature
 from blindai_async._batching.queue import Batch, BatchQueue, PendingRequest, Watch
@@ -24,7 +25,6 @@ from blindai_async.errors import (
     ConnectionClosedError,
     RequestRejectedError,
     TransportError,
-    own_instance,
 )
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blindai_async._transport.address import ServerAddress
     from blindai_async._transport.channels import ChannelLimits
     from blindai_async._transport.deadline import Deadline
-    from blindai_async.attestation import AttestationCache, DcapClaims, TrustRoot
+    from blindai_async.attestation import AttestationCache, Claims, TrustRoot
     from blindai_async.collateral import CollateralSource
     from blindai_async.options import RetryPolicy, Timeouts
 
@@ -51,7 +51,7 @@ class ConnectionConfig:
     retry: RetryPolicy
     reattest: Literal["auto", "never"]
     max_attestation_age: timedelta | None
-    on_identity_change: Callable[[DcapClaims, DcapClaims], object] | None
+    on_identity_change: Callable[[Claims, Claims], object] | None
     interceptors: Sequence[ClientInterceptor]
     collateral: CollateralSource | None = None
     require_fresh: bool = False

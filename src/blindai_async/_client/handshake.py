@@ -24,8 +24,8 @@ from blindai_async._transport.channels import (
 )
 from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
 from blindai_async._transport.untrusted_port import UntrustedPort
-from blindai_async._wire.evidence import evidence_from_message, verify_evidence
-from blindai_async.attestation import enclave_signing_key
+from blindai_async._wire.evidence import evidence_from_message
+from blindai_async.attestation import EvidenceVerifier, enclave_signing_key
 from blindai_async.collateral.sources import fetch_collateral, refetch_collateral
 from blindai_async.errors import QuoteValidationError, TransportError, VersionError
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from blindai_async._transport.deadline import Deadline
     from blindai_async.attestation import (
         AttestationCache,
-        DcapClaims,
+        Claims,
         Policy,
         SgxEvidence,
         TrustRoot,
@@ -106,7 +106,7 @@ class Enclave:
     certificate: bytes
     signing_key: bytes
     evidence: SgxEvidence | None = None
-    claims: DcapClaims | None = None
+    claims: Claims | None = None
 
 
 async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
@@ -181,9 +181,8 @@ def _supported(version: str) -> str:
 
 
 def _proven(plan: HandshakePlan, policy: Policy, version: str, evidence: SgxEvidence) -> Enclave:
-    claims = verify_evidence(evidence, policy, trust_root=plan.trust_root, verify=plan.cache.verify)
-    # Until the claims tell it, no evidence counts as fresh.
-    if plan.require_fresh and not getattr(claims, "fresh", False):
+    claims = EvidenceVerifier(plan.trust_root, plan.cache).verify(evidence, policy)
+    if plan.require_fresh and not claims.fresh:
         raise QuoteValidationError(
             "Enclave held data (step 12): the quote was not made for this handshake's nonce, and "
             "may be an old one; a server that knows no nonce is refused by require_fresh=True",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from blindai_async._client.handshake import Enclave
     from blindai_async._transport.attested_port import AttestedPort
     from blindai_async._wire.tensor_data import OutgoingTensor
-    from blindai_async.attestation import DcapClaims, Policy, SgxEvidence
+    from blindai_async.attestation import Claims, Policy, SgxEvidence
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.dtypes import ModelDatumType
 
@@ -65,7 +65,7 @@ class ConnectionLife:
         retry: RetryPolicy | None = None,
         reattest: Literal["auto", "never"] = "auto",
         max_attestation_age: timedelta | None = None,
-        on_identity_change: Callable[[DcapClaims, DcapClaims], object] | None = None,
+        on_identity_change: Callable[[Claims, Claims], object] | None = None,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
         attestation_cache: AttestationCache | None = None,
         max_reply_bytes: int = 256 << 20,
@@ -152,7 +152,7 @@ class ConnectionLife:
     ) -> PredictResponse:
         return await self._send(model_id, tensors, timeout, sign=False)
 
-    async def attest(self) -> DcapClaims:
+    async def attest(self) -> Claims:
         """Fetch the enclave's evidence anew, verify it, and pin the channel to what it proves.
 
         Returns:
@@ -238,7 +238,7 @@ class ConnectionLife:
         return None if self._keeper.enclave is None else self._keeper.enclave.evidence
 
     @property
-    def claims(self) -> DcapClaims | None:
+    def claims(self) -> Claims | None:
         """What the evidence proved; None in simulation mode and before opening."""
         return None if self._keeper.enclave is None else self._keeper.enclave.claims
 

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from blindai_async._base_errors import own_instance
 from blindai_async._client.config import plan_handshake
 from blindai_async._client.handshake import HandshakePlan, attest_server, open_attested_port
 from blindai_async._client.loop_affinity import LoopAffinity
@@ -26,7 +27,6 @@ from blindai_async.errors import (
     HardwareModeUnsupportedError,
     TransportError,
     VersionError,
-    own_instance,
 )
 
 if TYPE_CHECKING:

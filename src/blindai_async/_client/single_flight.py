@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from blindai_async.errors import ConnectionClosedError, own_instance
+from blindai_async._base_errors import own_instance
+from blindai_async.errors import (
+    ConnectionClosedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
-from blindai_async.errors import TransportError
+from blindai_async._base_errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

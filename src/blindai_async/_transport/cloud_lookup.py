@@ -9,12 +9,12 @@ import grpc
 from google.protobuf.message import DecodeError
 from pydantic import SecretStr
 
+from blindai_async._base_errors import CloudLookupError, TransportError
 from blindai_async._pb import licensing_pb2
 from blindai_async._printable import printable
 from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.methods import GET_ENCLAVE
 from blindai_async._transport.rpc_errors import MappedErrors
-from blindai_async.errors import CloudLookupError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from blindai_async.errors import DeadlineExceededError
+from blindai_async._base_errors import DeadlineExceededError
 
 __all__ = ["Deadline"]
 

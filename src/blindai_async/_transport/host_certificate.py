@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from blindai_async.errors import TransportError
+from blindai_async._base_errors import TransportError
 
 if TYPE_CHECKING:
     import os

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from grpc.aio import AioRpcError, Metadata
 
-from blindai_async._printable import printable
-from blindai_async.errors import (
+from blindai_async._base_errors import (
     DeadlineExceededError,
     ModelNotFoundError,
     RequestRejectedError,
     TensorMismatchError,
     TransportError,
 )
+from blindai_async._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

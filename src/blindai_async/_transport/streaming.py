@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from grpc import StatusCode
 from grpc.aio import AioRpcError, InternalError, Metadata
 
-from blindai_async.errors import TransportError
+from blindai_async._base_errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence

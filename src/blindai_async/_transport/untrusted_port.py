@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from blindai_async._base_errors import HardwareModeUnsupportedError, TransportError
 from blindai_async._pb import untrusted_pb2
 from blindai_async._transport.methods import GET_CERTIFICATE, GET_EVIDENCE, GET_SERVER_INFO
 from blindai_async._transport.rpc_errors import MappedErrors
-from blindai_async.errors import HardwareModeUnsupportedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,10 @@ the cache's business: they are checked against the claims each time.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from blindai_async.attestation.binding import Binding, nonce_digest
 from blindai_async.attestation.lru import LeastRecentlyUsed
 from blindai_async.attestation.x509.trust_root import INTEL_SGX_ROOT, TrustRoot
 from blindai_async.attestation.x509.validity import utc
@@ -16,9 +18,10 @@ from blindai_async.attestation.x509.validity import utc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from blindai_async.attestation.claims import DcapClaims
+    from blindai_async.attestation.claims import Claims
     from blindai_async.attestation.dcap.report_builder import Progress, VerifiedCollateral
     from blindai_async.attestation.evidence import SgxCollateral
+    from blindai_async.attestation.tee import Tee
 
 __all__ = ["SHARED_CACHE", "AttestationCache", "CacheStats"]
 
@@ -58,7 +61,7 @@ class AttestationCache:
     """
 
     def __init__(self, *, max_verdicts: int = 256, max_collaterals: int = 64) -> None:
-        self._verdicts: LeastRecentlyUsed[DcapClaims] = LeastRecentlyUsed(max_verdicts)
+        self._verdicts: LeastRecentlyUsed[Claims] = LeastRecentlyUsed(max_verdicts)
         self._collaterals: LeastRecentlyUsed[VerifiedCollateral] = LeastRecentlyUsed(
             max_collaterals
         )
@@ -71,42 +74,63 @@ class AttestationCache:
         *,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
         at: datetime | None = None,
-    ) -> DcapClaims:
+        binding: Binding | str = Binding.SHA256,
+        nonce: bytes = b"",
+    ) -> Claims:
         """Verify evidence as `verify_dcap_attestation` does, from memory where that is the same.
 
-        Evidence that fails is verified anew each time and raises what the pure function raises.
+        Evidence that fails is verified anew each time and raises what the pure function raises. A
+        quote that answers the nonce is never answered from memory, and not kept: its nonce will
+        not come again. Its collateral is remembered all the same.
         """
+        from blindai_async.attestation.dcap.steps import verify_with  # noqa: PLC0415 - see the package
+
+        moment, binding = utc(at), Binding(binding)
+        digest = _collateral_digest(collateral, trust_root)
+
+        def compute() -> Claims:
+            return verify_with(
+                partial(self._verify_collateral, digest),
+                quote,
+                collateral,
+                enclave_held_data,
+                trust_root,
+                moment,
+                binding,
+                nonce,
+            )
+
+        # Wherever the report data stand in a quote: one that answers the nonce holds its digest.
+        if nonce and nonce_digest(nonce) in quote:
+            return compute()
+        return self._verdicts.get(
+            _digest(digest, quote, enclave_held_data, binding.encode()),
+            usable=lambda kept: kept.valid_from <= moment <= kept.valid_until,
+            compute=compute,
+        )
+
+    def _verify_collateral(
+        self,
+        digest: bytes,
+        tee: Tee,
+        collateral: SgxCollateral,
+        quoted_chain: str | None,
+        trust_root: TrustRoot,
+        at: datetime,
+        progress: Progress,
+    ) -> VerifiedCollateral:
+        """Take steps 2 to 6 as `verify_collateral` does, or remember them."""
         from blindai_async.attestation.dcap.collateral_steps import (  # noqa: PLC0415 - see the package
             verify_collateral,
         )
-        from blindai_async.attestation.dcap.steps import verify_with  # noqa: PLC0415 - see the package
 
-        moment = utc(at)
-        collateral_digest = _collateral_digest(collateral, trust_root)
-
-        def cached_collateral(
-            collateral: SgxCollateral,
-            quoted_chain: str | None,
-            trust_root: TrustRoot,
-            at: datetime,
-            progress: Progress,
-        ) -> VerifiedCollateral:
-            return self._collaterals.get(
-                # The chain within the quote is a part of what steps 2 to 6 look at.
-                _digest(
-                    collateral_digest, *([] if quoted_chain is None else [quoted_chain.encode()])
-                ),
-                usable=lambda kept: kept.valid_from <= at <= kept.valid_until,
-                compute=lambda: verify_collateral(
-                    collateral, quoted_chain, trust_root, at, progress
-                ),
-            )
-
-        return self._verdicts.get(
-            _digest(collateral_digest, quote, enclave_held_data),
-            usable=lambda kept: kept.valid_from <= moment <= kept.valid_until,
-            compute=lambda: verify_with(
-                cached_collateral, quote, collateral, enclave_held_data, trust_root, moment
+        # The chain within the quote is a part of what these steps look at, and so is its kind.
+        quoted = [] if quoted_chain is None else [quoted_chain.encode()]
+        return self._collaterals.get(
+            _digest(digest, tee.encode(), *quoted),
+            usable=lambda kept: kept.valid_from <= at <= kept.valid_until,
+            compute=lambda: verify_collateral(
+                tee, collateral, quoted_chain, trust_root, at, progress
             ),
         )
 

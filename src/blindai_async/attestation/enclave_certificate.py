@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from blindai_async.attestation.errors import AttestationError
 from blindai_async.attestation.parsing import MAX_HELD_DATA_BYTES, EvidenceError
 from blindai_async.attestation.x509 import der
 from blindai_async.attestation.x509.extensions import read_extensions
-from blindai_async.errors import AttestationError
 
 __all__ = ["ED25519_KEY_BYTES", "SIGNING_KEY_OID", "enclave_signing_key"]
 

@@ -45,7 +45,7 @@ class SgxEvidence(BaseModel):
     """All that a server's evidence reply holds.
 
     Attributes:
-        quote: the SGX quote, version 3.
+        quote: the quote, of an SGX enclave or a TDX trust domain.
         collateral: what is needed to judge the quote; None where the reply had none.
         enclave_held_data: what the quote's report data is the digest of: the enclave's TLS
             certificate, DER.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from blindai_async.attestation.tee import Tee
 
 __all__ = [
     "MAX_CHAIN_CHARS",
@@ -17,6 +20,7 @@ __all__ = [
     "MAX_JSON_CHARS",
     "MAX_QUOTE_BYTES",
     "EvidenceError",
+    "UnsupportedEvidenceError",
     "excerpt",
     "parse_timestamp",
 ]
@@ -42,6 +46,21 @@ class EvidenceError(ValueError):
     Parsers and checks raise it; it never leaves the package: the verification turns it into the
     error of the step that was under way.
     """
+
+    part = ""
+    """The part of the step that failed, by its own name; "" where the step has no parts."""
+
+
+class UnsupportedEvidenceError(EvidenceError):
+    """Evidence that is recognised, and that this package does not verify.
+
+    Attributes:
+        tee: the kind of environment, as far as it was read; None where it was not.
+    """
+
+    def __init__(self, message: str, tee: Tee | None = None) -> None:
+        super().__init__(message)
+        self.tee = tee
 
 
 def excerpt(text: object) -> str:

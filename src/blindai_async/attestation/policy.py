@@ -1,109 +1,52 @@
-"""What the user demands of an enclave: the policy, its file format, and the check against it."""
+"""What the user demands of an enclave or trust domain: the policy, and its file format."""
 
 from __future__ import annotations
 
-import re
+from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StrictBool, ValidationError
+
+from blindai_async._base_errors import PolicyFormatError
+from blindai_async.attestation.policy_fields import (
+    DEFAULT_TCB_STATUSES,
+    U32,
+    Advisories,
+    Days,
+    EntryName,
+    Ppids,
+    TcbStatuses,
+    toml_list,
 )
-
-from blindai_async.attestation.dcap.tcb import TcbStatus
-from blindai_async.errors import PolicyFormatError
+from blindai_async.attestation.tee import Tee
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
-    from blindai_async.attestation.claims import DcapClaims
+    from blindai_async.attestation.claims import Claims
 
-__all__ = ["BUILT_IN_POLICY", "DEFAULT_TCB_STATUSES", "Policy"]
+__all__ = ["MAX_POLICY_BYTES", "AnyOfPolicy", "Policy", "PolicyEntry"]
 
 MAX_POLICY_BYTES: Final = 64 * 1024
-"""The longest policy file that is read; real ones have under 1 KB."""
+"""The longest policy file that is read; real ones have under 2 KB."""
+MAX_ENTRIES: Final = 64
+"""How many ``[[enclave]]`` tables a policy may have."""
 
-DEFAULT_TCB_STATUSES: Final = frozenset({TcbStatus.UP_TO_DATE, TcbStatus.SW_HARDENING_NEEDED})
-"""The TCB statuses that a policy accepts where it names none (sgx-dcap.md, "Failures")."""
-
-_NEVER_ACCEPTED: Final = frozenset({TcbStatus.REVOKED, TcbStatus.UNKNOWN})
-_HEX_INTEGER: Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]+)")
-_ADVISORY: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-_MEASUREMENT_BYTES: Final = 32
-
-
-def _measurement(value: object) -> object:
-    if isinstance(value, bytes) and len(value) == _MEASUREMENT_BYTES:
-        return value
-    digits = 2 * _MEASUREMENT_BYTES
-    if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value):
-        raise ValueError(f"must be a text of {digits} hex digits")
-    return bytes.fromhex(value)
-
-
-def _hex_integer(bits: int) -> BeforeValidator:
-    def read(value: object) -> object:
-        digits = _HEX_INTEGER.fullmatch(value) if isinstance(value, str) else None
-        if digits is None:
-            raise ValueError('must be a text of hex digits such as "0x4"')
-        if len(digits[1]) > bits // 4:
-            raise ValueError(f"must have no more than {bits // 4} hex digits")
-        return int(digits[1], 16)
-
-    return BeforeValidator(read)
-
-
-def _statuses(value: object) -> object:
-    if not isinstance(value, (list, tuple, set, frozenset)) or not value:
-        raise ValueError("must be a list of one TCB status or more")
-    known = {status.value for status in TcbStatus if status not in _NEVER_ACCEPTED}
-    for status in value:
-        if not isinstance(status, str) or status not in known:
-            raise ValueError(f"may hold only {', '.join(sorted(known))}")
-    return frozenset(TcbStatus(status) for status in value)
-
-
-def _advisories(value: object) -> object:
-    if not isinstance(value, (list, tuple, set, frozenset)) or not all(
-        isinstance(item, str) and _ADVISORY.fullmatch(item) for item in value
-    ):
-        raise ValueError('must be a list of advisory ids such as "INTEL-SA-00615"')
-    return frozenset(value)
-
-
-_Measurement = Annotated[bytes, BeforeValidator(_measurement)]
-_U16 = Annotated[int, Field(strict=True, ge=0, le=0xFFFF)]
-_U32 = Annotated[int, _hex_integer(32)]
-_U64 = Annotated[int, _hex_integer(64)]
+_TABLES: Final = "enclave"
+_DEFAULT_KIND: Final = "sgx"
+_KINDS: Final[dict[object, type[PolicyEntry]]] = {}
+"""The policies of each kind, by the key `tee`; each class enters itself."""
 
 
 class Policy(BaseModel):
-    """Which enclaves are accepted, once their evidence has been verified.
+    """Which enclaves or trust domains are accepted, once their evidence has been verified.
 
-    A claimed value passes where ``(claimed & mask) == expected``; the flags' expected value always
-    contains INIT besides (wire-protocol.md, "Policy file"). The keyword arguments are the keys of
-    the file format.
-
-    Attributes:
-        mr_enclave: the measurement of the enclave's code, 32 bytes.
-        misc_select: expected MISCSELECT under `misc_mask` (file: ``misc_select_hex``).
-        misc_mask: which of its bits count (file: ``misc_mask_hex``).
-        attributes_flags: expected flags under `attributes_mask_flags` (``attributes_flags_hex``).
-        attributes_xfrm: expected XFRM under `attributes_mask_xfrm` (``attributes_xfrm_hex``).
-        attributes_mask_flags: which flags count (``attributes_mask_flags_hex``).
-        attributes_mask_xfrm: which bits of XFRM count (``attributes_mask_xfrm_hex``).
-        allow_debug: accept an enclave whose host can read its memory. Never for real data.
-        accepted_tcb_statuses: the platform's patch levels that are accepted. Never `REVOKED`.
-        allowed_advisories: where set, the only security advisories that may apply.
-        mr_signer: where set, the digest of the key that must have signed the enclave.
-        isv_prod_id: where set, the product number that the enclave must have.
-        min_isv_svn: where set, the least security version that the enclave must have.
+    A policy is of one kind (`SgxPolicy`, `TdxPolicy`) or of several entries of either kind, any of
+    which may accept (`Policy.any_of`, in a file several ``[[enclave]]`` tables): during a rollover,
+    the old enclave and the new one. The key `tee` of a file tells the kind; SGX where it is absent.
+    ``Policy(...)`` with the keys of the file format as arguments makes the policy of that kind.
     """
 
     model_config = ConfigDict(
@@ -114,24 +57,23 @@ class Policy(BaseModel):
         hide_input_in_errors=True,
     )
 
-    mr_enclave: _Measurement
-    misc_select: _U32 = Field(alias="misc_select_hex")
-    misc_mask: _U32 = Field(alias="misc_mask_hex")
-    attributes_flags: _U64 = Field(alias="attributes_flags_hex")
-    attributes_xfrm: _U64 = Field(alias="attributes_xfrm_hex")
-    attributes_mask_flags: _U64 = Field(alias="attributes_mask_flags_hex")
-    attributes_mask_xfrm: _U64 = Field(alias="attributes_mask_xfrm_hex")
-    allow_debug: StrictBool
-    accepted_tcb_statuses: Annotated[frozenset[TcbStatus], BeforeValidator(_statuses)] = (
-        DEFAULT_TCB_STATUSES
-    )
-    allowed_advisories: Annotated[frozenset[str], BeforeValidator(_advisories)] | None = None
-    mr_signer: _Measurement | None = None
-    isv_prod_id: _U16 | None = None
-    min_isv_svn: _U16 | None = None
+    def __new__(cls, **content: Any) -> Policy:  # noqa: PYI034 - that of the kind is made
+        """Make a policy of the kind that the arguments name."""
+        if cls is Policy:
+            cls = _kind(content.get("tee", _DEFAULT_KIND)) or _KINDS[_DEFAULT_KIND]  # noqa: PLW0642
+        return super().__new__(cls)
 
-    @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+    @property
+    @abstractmethod
+    def entries(self) -> tuple[PolicyEntry, ...]:
+        """The entries, any of which may accept; one where the policy is of one kind."""
+
+    @abstractmethod
+    def to_toml(self) -> str:
+        """Write the policy as the text of a policy file; `from_str` reads it back."""
+
+    @staticmethod
+    def from_file(path: str | os.PathLike[str]) -> Policy:
         """Read a policy file.
 
         Raises:
@@ -146,10 +88,10 @@ class Policy(BaseModel):
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise PolicyFormatError("The policy is not UTF-8 text") from error
-        return cls.from_str(text)
+        return Policy.from_str(text)
 
-    @classmethod
-    def from_str(cls, text: str) -> Self:
+    @staticmethod
+    def from_str(text: str) -> Policy:
         """Read a policy from the text of its TOML file.
 
         Raises:
@@ -163,28 +105,51 @@ class Policy(BaseModel):
             content = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise PolicyFormatError("The policy is not a TOML file") from error
-        return cls.from_dict(content)
+        return Policy.from_dict(content)
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> Policy:
         """Read a policy from the keys and values of its file.
 
         Raises:
             PolicyFormatError: a key is missing, unknown, or has a value that it may not have.
         """
-        try:
-            return cls.model_validate(dict(content))
-        except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False, include_input=False)
-            # A misspelt key is both an unknown and a missing one: name what stands in the file.
-            first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-            key = str(first["loc"][0]) if first["loc"] else ""
-            problem = first["msg"].removeprefix("Value error, ")
-            raise PolicyFormatError(f"The policy's key {key[:64]!a}: {problem}", key=key) from error
+        if _TABLES not in content:
+            return _entry(content, "The policy")
+        tables = content[_TABLES]
+        others = [key for key in content if key != _TABLES]
+        if others:
+            raise PolicyFormatError(
+                f"The policy's key {others[0][:64]!a} stands beside its [[enclave]] tables; every "
+                "demand belongs into a table",
+                key=others[0],
+            )
+        if not isinstance(tables, list) or not 0 < len(tables) <= MAX_ENTRIES:
+            raise PolicyFormatError(
+                f"The policy's key 'enclave' must be 1 to {MAX_ENTRIES} [[enclave]] tables",
+                key=_TABLES,
+            )
+        return AnyOfPolicy(
+            enclave=tuple(
+                _entry(table, f"The policy's [[enclave]] table {number}")
+                for number, table in enumerate(tables)
+            )
+        )
 
-    @classmethod
-    def for_claims(cls, claims: DcapClaims) -> Self:
-        """Write the policy that accepts exactly this enclave: its code, signer and configuration.
+    @staticmethod
+    def any_of(*policies: Policy) -> Policy:
+        """Make the policy that accepts what any of these accepts, tried in their order.
+
+        `Claims.matched` then tells which one accepted. The policies may be of different kinds.
+
+        Raises:
+            ValueError: there is none, or more than `MAX_ENTRIES`.
+        """
+        return AnyOfPolicy(enclave=tuple(one for policy in policies for one in policy.entries))
+
+    @staticmethod
+    def for_claims(claims: Claims) -> PolicyEntry:
+        """Write the policy that accepts exactly this enclave or TD: its code and configuration.
 
         That is trust on first use: nobody but you can say that this enclave is the right one. The
         accepted TCB statuses stay the default ones, whatever the platform's own status is.
@@ -197,66 +162,120 @@ class Policy(BaseModel):
         """
         if not claims.verified:
             raise ValueError("A policy is made of verified claims only")
-        flags, xfrm = claims.attributes_flags, claims.attributes_xfrm
-        mask_flags, mask_xfrm = (
-            BUILT_IN_POLICY.attributes_mask_flags,
-            BUILT_IN_POLICY.attributes_mask_xfrm,
-        )
-        return cls(
-            mr_enclave=claims.mr_enclave,
-            misc_select_hex=hex(claims.misc_select),
-            misc_mask_hex="0xffffffff",
-            attributes_flags_hex=hex(flags & mask_flags),
-            attributes_xfrm_hex=hex(xfrm & mask_xfrm),
-            attributes_mask_flags_hex=hex(mask_flags),
-            attributes_mask_xfrm_hex=hex(mask_xfrm),
-            allow_debug=claims.debug,
-            mr_signer=claims.mr_signer,
-            isv_prod_id=claims.isv_prod_id,
-            min_isv_svn=claims.isv_svn,
-        )
+        return _KINDS[claims.tee].of_claims(claims)
+
+
+class PolicyEntry(Policy):
+    """What a policy of either kind may demand.
+
+    Attributes:
+        tee: the kind that is accepted.
+        name: for reports, and for `Claims.matched`.
+        allow_debug: accept an enclave whose host can read its memory. Never for real data.
+        accepted_tcb_statuses: the platform's patch levels that are accepted. Never `REVOKED`.
+        tcb_grace_days: also accept `OUT_OF_DATE` where its `Claims.tcb_date` is at most so many
+            days old.
+        allowed_advisories: where set, the only security advisories that may apply.
+        denied_advisories: advisories that may not apply.
+        min_tcb_evaluation_data_number: where set, the least number of Intel's evaluation that the
+            collateral may come from: its host chooses which collateral it shows.
+        allowed_ppids: where set, the only machines that are accepted, by their PPIDs.
+        require_fresh: refuse a quote that was not made for the nonce that was sent.
+    """
+
+    tee: Tee
+    name: EntryName | None = None
+    allow_debug: StrictBool = False
+    accepted_tcb_statuses: TcbStatuses = DEFAULT_TCB_STATUSES
+    tcb_grace_days: Days = 0
+    allowed_advisories: Advisories | None = None
+    denied_advisories: Advisories = frozenset()
+    min_tcb_evaluation_data_number: U32 | None = None
+    allowed_ppids: Ppids | None = Field(default=None, repr=False)
+    require_fresh: StrictBool = False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        _KINDS[cls.model_fields["tee"].default] = cls
+
+    @property
+    def entries(self) -> tuple[PolicyEntry, ...]:
+        """The policy itself: it is one entry."""
+        return (self,)
 
     def to_toml(self) -> str:
         """Write the policy as the text of a policy file; `from_str` reads it back."""
-        lines = [
-            f'mr_enclave = "{self.mr_enclave.hex()}"',
-            f'misc_select_hex = "{self.misc_select:#x}"',
-            f'misc_mask_hex = "{self.misc_mask:#x}"',
-            f'attributes_flags_hex = "{self.attributes_flags:#x}"',
-            f'attributes_xfrm_hex = "{self.attributes_xfrm:#x}"',
-            f'attributes_mask_flags_hex = "{self.attributes_mask_flags:#x}"',
-            f'attributes_mask_xfrm_hex = "{self.attributes_mask_xfrm:#x}"',
-            f"allow_debug = {str(self.allow_debug).lower()}",
-        ]
+        head = [] if self.name is None else [f'name = "{self.name}"']
+        return "\n".join((*head, *self._own_lines(), *self._common_lines())) + "\n"
+
+    @abstractmethod
+    def _own_lines(self) -> list[str]:
+        """Write the keys of this kind."""
+
+    @classmethod
+    @abstractmethod
+    def of_claims(cls, claims: Any) -> PolicyEntry:
+        """Make the policy that accepts these claims of this kind."""
+
+    def _common_lines(self) -> list[str]:
+        lines = []
         if self.accepted_tcb_statuses != DEFAULT_TCB_STATUSES:
-            lines.append(f"accepted_tcb_statuses = {_toml_list(self.accepted_tcb_statuses)}")
+            lines.append(f"accepted_tcb_statuses = {toml_list(self.accepted_tcb_statuses)}")
+        if self.tcb_grace_days:
+            lines.append(f"tcb_grace_days = {self.tcb_grace_days}")
         if self.allowed_advisories is not None:
-            lines.append(f"allowed_advisories = {_toml_list(self.allowed_advisories)}")
-        if self.mr_signer is not None:
-            lines.append(f'mr_signer = "{self.mr_signer.hex()}"')
-        if self.isv_prod_id is not None:
-            lines.append(f"isv_prod_id = {self.isv_prod_id}")
-        if self.min_isv_svn is not None:
-            lines.append(f"min_isv_svn = {self.min_isv_svn}")
-        return "\n".join(lines) + "\n"
+            lines.append(f"allowed_advisories = {toml_list(self.allowed_advisories)}")
+        if self.denied_advisories:
+            lines.append(f"denied_advisories = {toml_list(self.denied_advisories)}")
+        if self.min_tcb_evaluation_data_number is not None:
+            number = self.min_tcb_evaluation_data_number
+            lines.append(f"min_tcb_evaluation_data_number = {number}")
+        if self.allowed_ppids is not None:
+            lines.append(f"allowed_ppids = {toml_list(one.hex() for one in self.allowed_ppids)}")
+        if self.require_fresh:
+            lines.append("require_fresh = true")
+        return lines
 
 
-def _toml_list(items: frozenset[TcbStatus] | frozenset[str]) -> str:
-    # Advisory ids and statuses hold no character that TOML would have escaped.
-    return "[" + ", ".join(f'"{item}"' for item in sorted(items)) + "]"
+class AnyOfPolicy(Policy):
+    """A policy of several entries, any of which may accept: see `Policy.any_of`.
+
+    Attributes:
+        enclave: the entries, in the order in which they are tried; in a file, its tables.
+    """
+
+    enclave: tuple[SerializeAsAny[PolicyEntry], ...] = Field(
+        min_length=1, max_length=MAX_ENTRIES, strict=True
+    )
+
+    @property
+    def entries(self) -> tuple[PolicyEntry, ...]:
+        """The entries, in the order in which they are tried."""
+        return self.enclave
+
+    def to_toml(self) -> str:
+        """Write the policy as the text of a policy file: one ``[[enclave]]`` table an entry."""
+        return "\n".join(f"[[{_TABLES}]]\n{entry.to_toml()}" for entry in self.entries)
 
 
-_BUILT_IN: Final[dict[str, Any]] = {
-    "mr_enclave": bytes.fromhex("7d2addfab123c68cccdd9a1b1c5119de0f1bfb8a9b094ba88bc9091440e5a0cf"),
-    "misc_select_hex": 0x0,
-    "misc_mask_hex": 0xFFFFFFFF,
-    "attributes_flags_hex": 0x4,
-    "attributes_xfrm_hex": 0x3,
-    "attributes_mask_flags_hex": 0xFFFFFFFFFFFFFFFD,
-    "attributes_mask_xfrm_hex": 0xFFFFFFFFFFFFFF1B,
-    "allow_debug": False,
-}
+def _kind(tee: object) -> type[PolicyEntry] | None:
+    return _KINDS.get(tee) if isinstance(tee, str) else None
 
-# Constructed, not validated: to compile the validator would be a third of this package's import.
-BUILT_IN_POLICY: Final = Policy.model_construct(**_BUILT_IN)
-"""The policy of the 0.5 server's own release (wire-protocol.md, "Policy file")."""
+
+def _entry(content: object, where: str) -> PolicyEntry:
+    if not isinstance(content, Mapping):
+        raise PolicyFormatError(f"{where} is not a table", key=_TABLES)
+    tee = content.get("tee", _DEFAULT_KIND)
+    kind = _kind(tee)
+    if kind is None:
+        raise PolicyFormatError(f'{where}\'s key \'tee\': must be "sgx" or "tdx"', key="tee")
+    try:
+        return kind.model_validate(dict(content))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        # A misspelt key is both an unknown and a missing one: name what stands in the file.
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+        key = str(first["loc"][0]) if first["loc"] else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        named = f"{where}'s key {key[:64]!a}" if first["loc"] else where
+        raise PolicyFormatError(f"{named}: {problem}", key=key) from error

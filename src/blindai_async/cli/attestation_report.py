@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, StepReport
+from blindai_async.attestation import (
+    IDENTIFIES_MACHINE,
+    INTEL_SGX_ROOT,
+    Claims,
+    SgxClaims,
+    StepReport,
+    TdxClaims,
+)
 from blindai_async.cli.advice import describe
 from blindai_async.cli.answer import Answer
 from blindai_async.errors import AttestationError, BlindAIError
@@ -31,7 +38,7 @@ class AttestationReport:
     subject: str
     at: datetime
     policy: str
-    claims: DcapClaims | None
+    claims: Claims | None
     refusal: BlindAIError | None = None
     checks: tuple[ProofCheck, ...] = ()
     answer: Answer | None = None
@@ -91,12 +98,8 @@ class AttestationReport:
         if claims is None:
             return []
         facts = [
-            ("MRENCLAVE", claims.mr_enclave.hex()),
-            ("MRSIGNER", claims.mr_signer.hex()),
-            ("product", f"{claims.isv_prod_id}, security version {claims.isv_svn}"),
+            *_measurements(claims),
             ("debug", "YES: its host reads its memory" if claims.debug else "no"),
-            ("attributes", claims.attributes.hex()),
-            ("misc select", f"{claims.misc_select:#x}"),
             ("certificate", f"SHA-256 {hashlib.sha256(claims.enclave_held_data).hexdigest()}"),
             ("trust root", claims.trust_root),
         ]
@@ -136,7 +139,11 @@ class AttestationReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines."""
-        claims = None if self.claims is None else self.claims.model_dump(mode="json")
+        claims = (
+            None
+            if self.claims is None
+            else self.claims.model_dump(mode="json", exclude=IDENTIFIES_MACHINE)
+        )
         error = None
         if self.refusal is not None:
             error = {"class": type(self.refusal).__name__, "message": str(self.refusal)}
@@ -160,3 +167,18 @@ class AttestationReport:
 
 def _row(name: str, outcome: str, detail: str) -> str:
     return f"{name:<12} {outcome:<12} {detail}".rstrip()
+
+
+def _measurements(claims: Claims) -> list[tuple[str, str]]:
+    if isinstance(claims, SgxClaims):
+        return [
+            ("MRENCLAVE", claims.mr_enclave.hex()),
+            ("MRSIGNER", claims.mr_signer.hex()),
+            ("product", f"{claims.isv_prod_id}, security version {claims.isv_svn}"),
+            ("attributes", claims.attributes.hex()),
+            ("misc select", f"{claims.misc_select:#x}"),
+        ]
+    if isinstance(claims, TdxClaims):
+        rtmrs = [(f"RTMR{number}", rtmr.hex()) for number, rtmr in enumerate(claims.rtmrs)]
+        return [("MRTD", claims.mr_td.hex()), *rtmrs, ("attributes", claims.td_attributes.hex())]
+    return []

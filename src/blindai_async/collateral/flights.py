@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from blindai_async.errors import own_instance
+from blindai_async._base_errors import own_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable

@@ -12,7 +12,7 @@ from blindai_async.errors import AttestationError, BlindAIError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from blindai_async.attestation import DcapClaims
+    from blindai_async.attestation import Claims
 
 __all__ = ["CheckOutcome", "ProofAppraisal", "ProofCheck"]
 
@@ -55,7 +55,7 @@ class ProofAppraisal:
     """
 
     checks: tuple[ProofCheck, ...]
-    claims: DcapClaims | None
+    claims: Claims | None
     error: BlindAIError | None
 
     @property
@@ -63,7 +63,7 @@ class ProofAppraisal:
         """Whether everything that was demanded holds."""
         return self.error is None
 
-    def require(self) -> DcapClaims | None:
+    def require(self) -> Claims | None:
         """Return the claims of an accepted proof.
 
         Raises:
@@ -86,7 +86,7 @@ class CheckRecorder:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._checks = {name: ProofCheck(name, CheckOutcome.NOT_REACHED) for name in names}
-        self.claims: DcapClaims | None = None
+        self.claims: Claims | None = None
 
     def note(self, name: str, outcome: CheckOutcome, detail: str) -> None:
         """Note how a check ended."""

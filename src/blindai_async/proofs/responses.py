@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from blindai_async._pb import securedexchange_pb2
 from blindai_async._wire.run_model import read_run_model_payload, split_reply
 from blindai_async._wire.tensor_data import array_bytes
-from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, Policy, SgxEvidence, TrustRoot
+from blindai_async.attestation import INTEL_SGX_ROOT, Claims, Policy, SgxEvidence, TrustRoot
 from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
 from blindai_async.proofs.answers import (
     check_answers,
@@ -72,7 +72,7 @@ class UploadModelResponse(SignedResponse):
         *,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
         at: datetime | None = None,
-    ) -> DcapClaims | None:
+    ) -> Claims | None:
         """Judge a kept response: did the proven enclave receive exactly this model?
 
         Args:
@@ -211,7 +211,7 @@ class PredictResponse(SignedResponse):
         *,
         trust_root: TrustRoot = INTEL_SGX_ROOT,
         at: datetime | None = None,
-    ) -> DcapClaims | None:
+    ) -> Claims | None:
         """Judge a kept response: did the proven enclave answer exactly this question with it?
 
         Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from blindai_async._wire.evidence import verify_evidence
+from blindai_async.attestation import EvidenceVerifier
 from blindai_async.attestation import enclave_signing_key as signing_key_of
 from blindai_async.errors import AttestationError, SignatureError, SimulationProofError
 from blindai_async.proofs.appraisal import CheckOutcome
 from blindai_async.proofs.signature import verify_signature
 
 if TYPE_CHECKING:
-    from blindai_async.attestation import DcapClaims, SgxEvidence
+    from blindai_async.attestation import Claims, SgxEvidence
     from blindai_async.proofs.appraisal import CheckRecorder
     from blindai_async.proofs.proof_policy import ProofPolicy
     from blindai_async.proofs.signature import SigningKey
@@ -73,13 +73,11 @@ def _accept_simulation(demands: ProofPolicy, checks: CheckRecorder) -> None:
         checks.note(name, CheckOutcome.NOT_CHECKED, "simulation mode: there is no evidence")
 
 
-def _verify_evidence(
-    evidence: SgxEvidence, demands: ProofPolicy, checks: CheckRecorder
-) -> DcapClaims:
+def _verify_evidence(evidence: SgxEvidence, demands: ProofPolicy, checks: CheckRecorder) -> Claims:
     """Verify the evidence and hold it against the policy on the enclave."""
     policy = demands.enclave_policy()
     try:
-        claims = verify_evidence(evidence, policy, trust_root=demands.trust_root, at=demands.at)
+        claims = EvidenceVerifier(demands.trust_root).verify(evidence, policy, at=demands.at)
     except AttestationError as error:
         if error.policy is None:
             checks.failed("evidence", error)
@@ -94,7 +92,7 @@ def _verify_evidence(
     return claims
 
 
-def _note_evidence(claims: DcapClaims | None, checks: CheckRecorder) -> None:
+def _note_evidence(claims: Claims | None, checks: CheckRecorder) -> None:
     if claims is not None:
         held = f"every step passed; root of trust: {claims.trust_root}"
         checks.note("evidence", CheckOutcome.PASSED, held)
@@ -106,7 +104,7 @@ def _note_evidence(claims: DcapClaims | None, checks: CheckRecorder) -> None:
         )
 
 
-def _proven_key(claims: DcapClaims, given: SigningKey | None, checks: CheckRecorder) -> bytes:
+def _proven_key(claims: Claims, given: SigningKey | None, checks: CheckRecorder) -> bytes:
     """The key that the evidence proves, which has to be the one given, if there is one."""
     with checks.check("signature", ""):
         proven = signing_key_of(claims.enclave_held_data)

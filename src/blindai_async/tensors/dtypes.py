@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from blindai_async.errors import TensorError
+from blindai_async._base_errors import TensorError
 
 __all__ = ["ModelDatumType", "dtype_to_numpy", "dtype_to_torch", "translate_dtype"]
 

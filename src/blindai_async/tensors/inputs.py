@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from blindai_async.errors import TensorError
+from blindai_async._base_errors import TensorError
 from blindai_async.tensors.dtypes import (
     TABLE,
     WIRE_TYPES,

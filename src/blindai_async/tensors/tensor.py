@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blindai_async.errors import TensorError
+from blindai_async._base_errors import TensorError
 from blindai_async.tensors.dtypes import TABLE, ModelDatumType
 
 if TYPE_CHECKING:

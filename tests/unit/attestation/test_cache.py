@@ -229,10 +229,10 @@ def slow_collateral(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     readings: list[int] = []
     parse = steps.parse_tcb_info
 
-    def slow(text: str) -> object:
+    def slow(text: str, tee: str) -> object:
         readings.append(1)
         time.sleep(0.1)
-        return parse(text)
+        return parse(text, tee)
 
     monkeypatch.setattr(steps, "parse_tcb_info", slow)
     return readings

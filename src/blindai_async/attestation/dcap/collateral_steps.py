@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindai_async.attestation.dcap.collateral import (
-    QeIdentity,
-    TcbInfo,
-    parse_qe_identity,
-    parse_tcb_info,
-)
 from blindai_async.attestation.dcap.pck import PckExtension, parse_pck_extension
+from blindai_async.attestation.dcap.qe_identity import QeIdentity, parse_qe_identity
 from blindai_async.attestation.dcap.report_builder import Progress, VerifiedCollateral
+from blindai_async.attestation.dcap.tcb_info import TcbInfo, parse_tcb_info
+from blindai_async.attestation.errors import QuoteValidationError
 from blindai_async.attestation.parsing import EvidenceError
 from blindai_async.attestation.x509.certificates import (
     Certificate,
@@ -31,22 +28,24 @@ from blindai_async.attestation.x509.chains import (
     PLATFORM_CA,
     TCB_SIGNER,
     ChainVerifier,
+    in_order,
     read_issuers,
 )
 from blindai_async.attestation.x509.crl import RevocationList, parse_crl
 from blindai_async.attestation.x509.validity import Validity
-from blindai_async.errors import QuoteValidationError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from blindai_async.attestation.evidence import SgxCollateral
+    from blindai_async.attestation.tee import Tee
     from blindai_async.attestation.x509.trust_root import TrustRoot
 
 __all__ = ["verify_collateral"]
 
 
 def verify_collateral(
+    tee: Tee,
     collateral: SgxCollateral,
     quoted_chain: str | None,
     trust_root: TrustRoot,
@@ -56,6 +55,7 @@ def verify_collateral(
     """Take steps 2 to 6.
 
     Args:
+        tee: the kind that the quote is of: each has TCB info and a QE identity of its own.
         collateral: what came with the quote.
         quoted_chain: the PCK chain that the quote itself carries.
         trust_root: whom the user trusts.
@@ -75,10 +75,13 @@ def verify_collateral(
     progress.passed(f"FMSPC {platform.fmspc.hex()}, certified by {ca.name}")
     root_crl = _step_4_revocation(collateral, pck, ca, root, chains)
     progress.passed("the platform is not revoked")
-    signer, tcb_info = _step_5_tcb_info(collateral, root_crl, platform, chains, validity)
-    progress.passed(f"version {tcb_info.version}, issued {tcb_info.issue_date.date()}")
-    identity = _step_6_qe_identity(collateral, root_crl, signer, chains, validity)
-    progress.passed(f"issued {identity.issue_date.date()}")
+    signer, tcb_info = _step_5_tcb_info(tee, collateral, root_crl, platform, chains, validity)
+    progress.passed(
+        f"version {tcb_info.version}, issued {tcb_info.issue_date.date()}, "
+        f"evaluation {tcb_info.evaluation_number}"
+    )
+    identity = _step_6_qe_identity(tee, collateral, root_crl, signer, chains, validity)
+    progress.passed(f"issued {identity.issue_date.date()}, evaluation {identity.evaluation_number}")
     return VerifiedCollateral(
         pck=pck,
         platform=platform,
@@ -103,8 +106,19 @@ def _step_2_root(
         chain = split_chain(quoted_chain)
     else:
         raise EvidenceError("there is no PCK chain, neither in the collateral nor in the quote")
-    chains.verify_root(parse_issuer(chain[-1]))
-    return chain
+    return _verified_root_last(chain, chains)
+
+
+def _verified_root_last(chain: list[bytes], chains: ChainVerifier) -> list[bytes]:
+    last = parse_issuer(chain[-1])
+    if last.is_self_issued or len(chain) == 1:
+        chains.verify_root(last)
+        return chain
+    roots = [data for data in chain[:-1] if parse_issuer(data).is_self_issued]
+    if len(roots) != 1:
+        raise EvidenceError(f"there are {len(roots)} roots in the chain")
+    chains.verify_root(parse_issuer(roots[0]))
+    return [data for data in chain if data != roots[0]] + roots
 
 
 def _step_3_pck_chain(
@@ -122,7 +136,7 @@ def _step_3_pck_chain(
     ):
         raise EvidenceError("the quote and the collateral have different PCK chains")
     leaf, *issuers = chain
-    certificates = [parse_certificate(leaf), *map(parse_issuer, issuers)]
+    certificates = in_order([parse_certificate(leaf), *map(parse_issuer, issuers)])
     chains.verify_chain(certificates, {PCK}, PCK_CAS)
     pck, ca, root = certificates
     if pck.sgx_extension is None:
@@ -134,7 +148,9 @@ def _step_3_pck_chain(
 def _is_pem_of(pem: str, chain: list[bytes], collateral: SgxCollateral) -> bool:
     # Usually it is the text that was read already, but for line ends; else it is worth reading.
     known = collateral.pck_certificate + collateral.pck_signing_chain
-    return pem.replace("\n", "") == known.replace("\n", "") or split_chain(pem) == chain
+    if pem.replace("\n", "") == known.replace("\n", ""):
+        return True
+    return sorted(split_chain(pem)) == sorted(chain)
 
 
 def _step_4_revocation(
@@ -159,12 +175,14 @@ def _step_4_revocation(
     chains.verify_crl(pck_crl, ca)
     if pck_crl.revokes(pck):
         raise EvidenceError("the platform's PCK certificate is revoked")
-    if root_crl.revokes(ca) or root_crl.revokes(issuer):
-        raise EvidenceError(f"{ca.name!a} is revoked")
+    for certificate in (ca, issuer, root):
+        if root_crl.revokes(certificate):
+            raise EvidenceError(f"{certificate.name!a} is revoked")
     return root_crl
 
 
 def _step_5_tcb_info(
+    tee: Tee,
     collateral: SgxCollateral,
     root_crl: RevocationList,
     platform: PckExtension,
@@ -173,7 +191,7 @@ def _step_5_tcb_info(
 ) -> tuple[Certificate, TcbInfo]:
     """Step 5: the TCB info is signed, current, and of this platform."""
     signer = _read_signer(collateral.tcb_info_issuer_chain, root_crl, chains)
-    tcb_info = parse_tcb_info(collateral.tcb_info)
+    tcb_info = parse_tcb_info(collateral.tcb_info, tee)
     if not verify_signature(signer.key, tcb_info.source.signature, tcb_info.source.signed_part):
         raise EvidenceError("the TCB info is not signed by its signer")
     validity.require("the TCB info", tcb_info.issue_date, tcb_info.next_update)
@@ -185,6 +203,7 @@ def _step_5_tcb_info(
 
 
 def _step_6_qe_identity(
+    tee: Tee,
     collateral: SgxCollateral,
     root_crl: RevocationList,
     tcb_signer: Certificate,
@@ -195,7 +214,7 @@ def _step_6_qe_identity(
     signer = _read_signer(collateral.qe_identity_issuer_chain, root_crl, chains)
     if signer.point != tcb_signer.point:
         raise EvidenceError("the QE identity's signer is not the TCB info's")
-    identity = parse_qe_identity(collateral.qe_identity)
+    identity = parse_qe_identity(collateral.qe_identity, tee)
     if not verify_signature(signer.key, identity.source.signature, identity.source.signed_part):
         raise EvidenceError("the QE identity is not signed by its signer")
     validity.require("the QE identity", identity.issue_date, identity.next_update)

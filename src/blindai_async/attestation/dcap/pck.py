@@ -1,7 +1,7 @@
 """The SGX extension of a PCK certificate: which platform this is, at which patch level.
 
-Source: sgx-dcap.md, "PCK certificate". Every field that the profile names must stand exactly once,
-in its exact size; a field that it does not name is refused.
+Source: Intel's "SGX PCK Certificate and CRL Profile Specification", 1.3.5. Every field that the
+profile names must stand exactly once, in its exact size; a field that it does not name is refused.
 """
 
 from __future__ import annotations
@@ -35,21 +35,34 @@ _TCB_LAYOUT: Final = tuple(
 _CPU_SVN_BYTES: Final = 16
 _MAX_COMPONENT_SVN: Final = 0xFF
 _MAX_PCE_SVN: Final = 0xFFFF
-_MAX_SGX_TYPE: Final = 0xFF
+_MAX_SGX_TYPE: Final = 2
+_CONFIGURATION: Final = {
+    der.oid_bytes(f"{_ROOT}.7.{number}"): name
+    for number, name in enumerate(("dynamic", "cached_keys", "smt"), start=1)
+}
+_BOOLEANS: Final = {b"\0": False, b"\xff": True}
 
 
 class PckExtension(NamedTuple):
     """What Intel certifies of one platform.
 
     Attributes:
+        ppid: which processor package this is, 16 bytes.
         fmspc: family, model, stepping, platform type and custom SKU, 6 bytes.
         pce_id: which provisioning enclave, 2 bytes.
         tcb: the platform's security versions.
+        sgx_type: 0 standard, 1 scalable, 2 scalable with integrity.
+        instance_id: which platform this is, 16 bytes; None where the processor CA certified it.
+        configuration: by name, what the platform CA says of the platform's setup.
     """
 
+    ppid: bytes
     fmspc: bytes
     pce_id: bytes
     tcb: PlatformTcb
+    sgx_type: int
+    instance_id: bytes | None
+    configuration: dict[str, bool]
 
 
 def parse_pck_extension(data: bytes, *, of_platform_ca: bool) -> PckExtension:
@@ -71,9 +84,20 @@ def parse_pck_extension(data: bytes, *, of_platform_ca: bool) -> PckExtension:
         fields[name] = _checked(name, tag, value)
     if not fields.keys() >= _REQUIRED:
         raise EvidenceError("the SGX extension lacks a field")
-    if not of_platform_ca and fields.keys() & _PLATFORM_CA_ONLY:
+    extra = fields.keys() & _PLATFORM_CA_ONLY
+    if extra and not of_platform_ca:
         raise EvidenceError("the SGX extension has fields that only the platform CA writes")
-    return PckExtension(fields["fmspc"], fields["pce_id"], _parse_tcb(fields["tcb"]))
+    if extra and extra != _PLATFORM_CA_ONLY:
+        raise EvidenceError("the SGX extension has neither five fields nor seven")
+    return PckExtension(
+        ppid=fields["ppid"],
+        fmspc=fields["fmspc"],
+        pce_id=fields["pce_id"],
+        tcb=_parse_tcb(fields["tcb"]),
+        sgx_type=der.integer(fields["sgx_type"], _MAX_SGX_TYPE),
+        instance_id=fields.get("instance_id"),
+        configuration=_parse_configuration(fields["configuration"]) if extra else {},
+    )
 
 
 def _pairs(data: bytes) -> list[tuple[bytes, int, bytes]]:
@@ -100,9 +124,8 @@ def _checked(name: str, tag: int, value: bytes) -> bytes:
         well_formed = tag == der.SEQUENCE
     elif name == "sgx_type":
         well_formed = tag == der.ENUMERATED
-        der.integer(value, _MAX_SGX_TYPE)
     elif name == "configuration":
-        well_formed = tag == der.SEQUENCE and _are_booleans(value)
+        well_formed = tag == der.SEQUENCE
     else:
         well_formed = tag == der.OCTET_STRING and len(value) == _OCTET_SIZES[name]
     if not well_formed:
@@ -110,9 +133,14 @@ def _checked(name: str, tag: int, value: bytes) -> bytes:
     return value
 
 
-def _are_booleans(configuration: bytes) -> bool:
-    pairs = _pairs(configuration)
-    return all(tag == der.BOOLEAN and value in (b"\0", b"\xff") for _, tag, value in pairs)
+def _parse_configuration(data: bytes) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for oid, tag, value in _pairs(data):
+        name = _CONFIGURATION.get(oid)
+        if name is None or name in found or tag != der.BOOLEAN or value not in _BOOLEANS:
+            raise EvidenceError("the SGX extension's configuration is malformed")
+        found[name] = _BOOLEANS[value]
+    return found
 
 
 def _parse_tcb(data: bytes) -> PlatformTcb:

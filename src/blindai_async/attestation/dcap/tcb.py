@@ -1,103 +1,31 @@
-"""TCB statuses: what Intel says of a platform's patch level, and how two of them are merged."""
+"""TCB levels: from the security versions that a platform reports to the level that it reaches."""
 
 from __future__ import annotations
 
-from enum import Flag, StrEnum, auto
-from functools import cache
 from operator import ge
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from blindai_async.attestation.parsing import EvidenceError, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from blindai_async.attestation.tcb_status import TcbStatus
+
 __all__ = [
     "COMPONENTS",
+    "IsvSvnLevel",
     "PlatformTcb",
     "PlatformTcbLevel",
-    "QeTcbLevel",
-    "TcbStatus",
+    "matching_isv_svn_level",
     "matching_platform_level",
-    "matching_qe_level",
-    "merge_statuses",
-    "parse_status",
+    "tdx_module_version",
 ]
 
 COMPONENTS: Final = 16
 """How many security versions make up a platform's TCB, beside the PCE's."""
 
-
-class TcbStatus(StrEnum):
-    """The status of a platform's trusted computing base, spelled as in Intel's collateral."""
-
-    UP_TO_DATE = "UpToDate"
-    SW_HARDENING_NEEDED = "SWHardeningNeeded"
-    CONFIGURATION_NEEDED = "ConfigurationNeeded"
-    CONFIGURATION_AND_SW_HARDENING_NEEDED = "ConfigurationAndSWHardeningNeeded"
-    OUT_OF_DATE = "OutOfDate"
-    OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
-    REVOKED = "Revoked"
-    UNKNOWN = "Unknown"
-    """Not established, since the verification ended before step 11. No policy can accept it."""
-
-
-class _Deficit(Flag):
-    """What a status says is wrong with the platform."""
-
-    NONE = 0
-    HARDENING = auto()
-    CONFIGURATION = auto()
-    PATCHES = auto()
-    REVOKED = auto()
-    UNKNOWN = auto()
-
-
-_DEFICITS: Final = MappingProxyType(
-    {
-        TcbStatus.UP_TO_DATE: _Deficit.NONE,
-        TcbStatus.SW_HARDENING_NEEDED: _Deficit.HARDENING,
-        TcbStatus.CONFIGURATION_NEEDED: _Deficit.CONFIGURATION,
-        TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: _Deficit.CONFIGURATION
-        | _Deficit.HARDENING,
-        TcbStatus.OUT_OF_DATE: _Deficit.PATCHES,
-        TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: _Deficit.PATCHES | _Deficit.CONFIGURATION,
-        TcbStatus.REVOKED: _Deficit.REVOKED,
-        TcbStatus.UNKNOWN: _Deficit.UNKNOWN,
-    }
-)
-_BY_TEXT: Final = {status.value: status for status in TcbStatus if status != TcbStatus.UNKNOWN}
-
-
-@cache
-def merge_statuses(platform: TcbStatus, quoting_enclave: TcbStatus) -> TcbStatus:
-    """Merge the platform's status with its quoting enclave's: what is wrong with either is wrong.
-
-    The result is never better than one of the two (sgx-dcap.md, step 11). A missing patch
-    outweighs missing hardening; revocation outweighs everything.
-    """
-    wrong = _DEFICITS[platform] | _DEFICITS[quoting_enclave]
-    if _Deficit.REVOKED in wrong:
-        return TcbStatus.REVOKED
-    if _Deficit.UNKNOWN in wrong:
-        return TcbStatus.UNKNOWN
-    if _Deficit.PATCHES in wrong:
-        wrong &= ~_Deficit.HARDENING
-    return next(status for status, deficits in _DEFICITS.items() if deficits == wrong)
-
-
-def parse_status(text: object) -> TcbStatus:
-    """Read a status as the collateral spells it.
-
-    Raises:
-        EvidenceError: Intel has no such status for SGX.
-    """
-    status = _BY_TEXT.get(text) if isinstance(text, str) else None
-    if status is None:
-        raise EvidenceError(f"there is no TCB status {excerpt(text)}")
-    return status
+_TDX_MODULE_SVNS: Final = 2
+"""The first of a TD's 16 versions are the TDX module's SVN and version, where that is not 0."""
 
 
 class PlatformTcb(NamedTuple):
@@ -117,16 +45,25 @@ class PlatformTcb(NamedTuple):
 
 
 class PlatformTcbLevel(NamedTuple):
-    """One level of the TCB info: from these versions on, the platform has this status."""
+    """One level of the TCB info: from these versions on, the platform has this status.
+
+    Attributes:
+        tcb: the least versions of the platform.
+        tdx_components: the least 16 versions of TDX; b"" in the TCB info of an SGX platform.
+        status: of platforms that reach this level, and no higher one.
+        date: of the level.
+        advisory_ids: the advisories that apply to it.
+    """
 
     tcb: PlatformTcb
+    tdx_components: bytes
     status: TcbStatus
     date: datetime
     advisory_ids: tuple[str, ...]
 
 
-class QeTcbLevel(NamedTuple):
-    """One level of the QE identity: from this version on, the quoting enclave has this status."""
+class IsvSvnLevel(NamedTuple):
+    """One level of a quoting enclave or TDX module: from this version on, it has this status."""
 
     isv_svn: int
     status: TcbStatus
@@ -134,13 +71,31 @@ class QeTcbLevel(NamedTuple):
     advisory_ids: tuple[str, ...]
 
 
+def tdx_module_version(tee_tcb_svn: bytes) -> int:
+    """Read the version of the TDX module out of a TD's security versions; 0 for the first one."""
+    return tee_tcb_svn[1]
+
+
 def matching_platform_level(
-    levels: Sequence[PlatformTcbLevel], tcb: PlatformTcb
+    levels: Sequence[PlatformTcbLevel], tcb: PlatformTcb, tee_tcb_svn: bytes = b""
 ) -> PlatformTcbLevel | None:
-    """Find the first level that the platform reaches; levels stand from highest to lowest."""
-    return next((level for level in levels if tcb.reaches(level.tcb)), None)
+    """Find the first level that the platform reaches; levels stand from highest to lowest.
+
+    Args:
+        levels: of the TCB info.
+        tcb: what the PCK certificate certifies.
+        tee_tcb_svn: the 16 versions of a TD report; b"" for an SGX enclave. A module that has an
+            identity of its own is judged by that: its two versions are not compared here (Intel's
+            quote verification library, EvaluateTcb, 4.1.2.5.2.1).
+    """
+    first = _TDX_MODULE_SVNS if tee_tcb_svn and tdx_module_version(tee_tcb_svn) else 0
+    svns = tee_tcb_svn[first:]
+    for level in levels:
+        if tcb.reaches(level.tcb) and all(map(ge, svns, level.tdx_components[first:])):
+            return level
+    return None
 
 
-def matching_qe_level(levels: Sequence[QeTcbLevel], isv_svn: int) -> QeTcbLevel | None:
-    """Find the first level that the quoting enclave reaches; from highest to lowest."""
+def matching_isv_svn_level(levels: Sequence[IsvSvnLevel], isv_svn: int) -> IsvSvnLevel | None:
+    """Find the first level that the enclave or module reaches; from highest to lowest."""
     return next((level for level in levels if isv_svn >= level.isv_svn), None)

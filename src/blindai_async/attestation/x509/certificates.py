@@ -19,7 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from blindai_async.attestation.parsing import MAX_CHAIN_CHARS, EvidenceError
 from blindai_async.attestation.x509 import der
-from blindai_async.attestation.x509.extensions import Extension, read_extensions
+from blindai_async.attestation.x509.extensions import (
+    BASIC_CONSTRAINTS,
+    KEY_USAGE,
+    PROFILE_EXTENSIONS,
+    Extension,
+    basic_constraints,
+    check_extended_key_usage,
+    key_usage,
+    read_extensions,
+)
 from blindai_async.attestation.x509.pem import CERTIFICATE, read_pem
 
 if TYPE_CHECKING:
@@ -56,16 +65,13 @@ ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 SGX_EXTENSION: Final = der.oid_bytes("1.2.840.113741.1.13.1")
 
 _P256_KEY_PREFIX: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
-_BASIC_CONSTRAINTS: Final = der.oid_bytes("2.5.29.19")
-_KEY_USAGE: Final = der.oid_bytes("2.5.29.15")
-_UNDERSTOOD: Final = frozenset({_BASIC_CONSTRAINTS, _KEY_USAGE, SGX_EXTENSION})
+_UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE, SGX_EXTENSION})
 _COMMON_NAME: Final = der.oid_bytes("2.5.4.3")
 _STRING_TAGS: Final = frozenset({0x0C, 0x13})  # UTF8String, PrintableString
 
 _VERSION_3: Final = bytes.fromhex("a003020102")
 _FIELD_TAGS: Final = bytes([0xA0, der.INTEGER, *[der.SEQUENCE] * 5, 0xA3])
 _MAX_CHAIN_CERTIFICATES: Final = 4
-_MAX_PATH_LENGTH: Final = 255
 
 _ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
 
@@ -89,6 +95,7 @@ class Certificate(NamedTuple):
         path_length: how many CAs may stand between it and a leaf; None for no limit.
         key_usage: what the key may do, bits such as `KEY_CERT_SIGN`; None where it does not say.
         sgx_extension: the value of the SGX extension, or None.
+        has_profile_extensions: whether it has every extension that the profile demands.
     """
 
     der: bytes
@@ -106,6 +113,12 @@ class Certificate(NamedTuple):
     path_length: int | None
     key_usage: int | None
     sgx_extension: bytes | None
+    has_profile_extensions: bool
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether it names itself as its issuer, as a root does."""
+        return self.issuer == self.subject
 
     def is_signed_by(self, issuer: Certificate) -> bool:
         """Tell whether the issuer's name stands in it and the issuer's key has signed it."""
@@ -156,7 +169,8 @@ def parse_certificate(data: bytes) -> Certificate:
         not_before, not_after = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise EvidenceError("a certificate cannot be read") from error
-    is_ca, path_length = _basic_constraints(content.extensions)
+    check_extended_key_usage(content.extensions)
+    is_ca, path_length = basic_constraints(content.extensions)
     sgx = content.extensions.get(SGX_EXTENSION)
     return Certificate(
         der=data,
@@ -173,8 +187,9 @@ def parse_certificate(data: bytes) -> Certificate:
         point=content.point,
         is_ca=is_ca,
         path_length=path_length,
-        key_usage=_key_usage(content.extensions),
+        key_usage=key_usage(content.extensions),
         sgx_extension=None if sgx is None else sgx.value,
+        has_profile_extensions=content.extensions.keys() >= PROFILE_EXTENSIONS,
     )
 
 
@@ -255,36 +270,3 @@ def common_name(name: bytes) -> str:
     if len(found) != 1 or not found[0].isascii():
         raise EvidenceError("a name does not have exactly one common name in ASCII")
     return found[0].decode("ascii")
-
-
-def _basic_constraints(extensions: dict[bytes, Extension]) -> tuple[bool, int | None]:
-    extension = extensions.get(_BASIC_CONSTRAINTS)
-    if extension is None:
-        return False, None
-    data = extension.value
-    start, end = der.expect(data, 0, len(data), der.SEQUENCE)
-    if end != len(data):
-        raise EvidenceError("bytes follow the basic constraints")
-    if start == end:
-        return False, None
-    flag, flag_end = der.expect(data, start, end, der.BOOLEAN)
-    if data[flag:flag_end] != b"\xff":
-        raise EvidenceError("the basic constraints' CA flag is not DER")
-    if flag_end == end:
-        return True, None
-    length, length_end = der.expect(data, flag_end, end, der.INTEGER)
-    if length_end != end:
-        raise EvidenceError("the basic constraints have unknown fields")
-    return True, der.integer(data[length:length_end], _MAX_PATH_LENGTH)
-
-
-def _key_usage(extensions: dict[bytes, Extension]) -> int | None:
-    extension = extensions.get(_KEY_USAGE)
-    if extension is None:
-        return None
-    data = extension.value
-    start, end = der.expect(data, 0, len(data), der.BIT_STRING)
-    # One octet says how many bits are unused, then one octet of bits (two with decipherOnly).
-    if end != len(data) or end - start not in (2, 3) or data[start] > 7:
-        raise EvidenceError("a key usage is malformed")
-    return data[start + 1]

@@ -6,6 +6,7 @@ import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from blindai_async.attestation.lru import LeastRecentlyUsed
 from blindai_async.attestation.parsing import EvidenceError, excerpt
 from blindai_async.attestation.x509.certificates import (
     CRL_SIGN,
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from blindai_async.attestation.x509.trust_root import TrustRoot
     from blindai_async.attestation.x509.validity import Validity
 
-__all__ = ["PCK", "PCK_CAS", "PLATFORM_CA", "TCB_SIGNER", "ChainVerifier", "read_issuers"]
+__all__ = [
+    "PCK",
+    "PCK_CAS",
+    "PLATFORM_CA",
+    "TCB_SIGNER",
+    "ChainVerifier",
+    "in_order",
+    "read_issuers",
+]
 
 PCK: Final = "Intel SGX PCK Certificate"
 PLATFORM_CA: Final = "Intel SGX PCK Platform CA"
@@ -31,16 +40,37 @@ PCK_CAS: Final = frozenset({PLATFORM_CA, "Intel SGX PCK Processor CA"})
 TCB_SIGNER: Final = "Intel SGX TCB Signing"
 
 
+_PROVEN: Final[LeastRecentlyUsed[bool]] = LeastRecentlyUsed(256)
+"""Signatures of one issuer's key for another issuer's, or for the root's CRL, that have held."""
+
+
 def read_issuers(pem: str) -> list[Certificate]:
-    """Read every certificate of an issuers' PEM chain, in the order in which they stand."""
-    return [parse_issuer(certificate) for certificate in split_issuers(pem)]
+    """Read every certificate of an issuers' PEM chain, leaf first and root last."""
+    return in_order([parse_issuer(certificate) for certificate in split_issuers(pem)])
+
+
+def in_order(chain: list[Certificate]) -> list[Certificate]:
+    """Bring a chain into its order: each certificate before its issuer, the root last.
+
+    The order in which a chain is written says nothing about it (genuine quotes exist in which the
+    root stands before the CA). Where names do not make one chain of all, it is returned as it
+    stands: the verification says what is wrong with it.
+    """
+    if all(one.issuer == issuer.subject for one, issuer in pairwise(chain)):
+        return chain
+    below = {one.issuer: one for one in chain if not one.is_self_issued}
+    ordered = [one for one in chain if one.is_self_issued]
+    while ordered and (subject := below.pop(ordered[0].subject, None)) is not None:
+        ordered.insert(0, subject)
+    return ordered if len(ordered) == len(chain) else chain
 
 
 class ChainVerifier:
     """Verifies the chains of one piece of evidence under one root, at one moment.
 
-    The same few certificates stand in several of the chains: each signature is checked once. All
-    methods raise `EvidenceError`.
+    The same few certificates stand in several of the chains: each signature is checked once. That
+    an issuer's key has signed another issuer's certificate, or the root's revocation list, is a
+    fact without a date: once in a process is enough. All methods raise `EvidenceError`.
     """
 
     def __init__(self, trust_root: TrustRoot, validity: Validity) -> None:
@@ -55,7 +85,10 @@ class ChainVerifier:
             return
         trusted = self._trust_root
         if root.point != trusted.point:
-            raise EvidenceError(f"the root {excerpt(root.name)} is not {trusted.name!a}")
+            raise EvidenceError(
+                f"the root {excerpt(root.name)} has another key than {trusted.name!a}: "
+                f"{root.point.hex()}"
+            )
         if root.name != trusted.common_name:
             raise EvidenceError(f"the root's name is {excerpt(root.name)}")
         # That the pinned certificate itself is signed by itself is known.
@@ -81,6 +114,8 @@ class ChainVerifier:
             if certificate.name not in allowed:
                 raise EvidenceError(f"{excerpt(certificate.name)} stands in a wrong place")
         for certificate in chain:
+            if not certificate.has_profile_extensions:
+                raise EvidenceError(f"{certificate.name!a} lacks an extension of the profile")
             self._validity.require(
                 "the certificate",
                 certificate.not_before,
@@ -97,8 +132,7 @@ class ChainVerifier:
         """Demand a current revocation list that the issuer may sign, and has signed."""
         if not (issuer.key_usage or 0) & CRL_SIGN:
             raise EvidenceError(f"{issuer.name!a} may not sign revocation lists")
-        if not crl.is_signed_by(issuer):
-            raise EvidenceError(f"the revocation list is not signed by {issuer.name!a}")
+        _require_signature(crl, issuer, f"the revocation list is not signed by {issuer.name!a}")
         self._validity.require(
             "the revocation list of", crl.last_update, crl.next_update, of=issuer.name
         )
@@ -107,16 +141,36 @@ class ChainVerifier:
         pair = certificate.der, issuer.der
         if pair in self._signed:
             return
-        if not certificate.is_signed_by(issuer):
-            raise EvidenceError(f"{certificate.name!a} is not signed by {issuer.name!a}")
+        _require_signature(
+            certificate, issuer, f"{certificate.name!a} is not signed by {issuer.name!a}"
+        )
         self._signed.add(pair)
+
+
+def _require_signature(
+    signed: Certificate | RevocationList, issuer: Certificate, problem: str
+) -> None:
+    """Demand the issuer's signature; what a root has signed is remembered."""
+
+    def check() -> bool:
+        if not signed.is_signed_by(issuer):
+            raise EvidenceError(problem)
+        return True
+
+    # Platforms are many, roots are few: a PCK certificate and its revocation list are checked anew.
+    if not issuer.is_self_issued:
+        check()
+        return
+    digest = hashlib.sha256(issuer.point + signed.signed_part)
+    digest.update(signed.signature)
+    _PROVEN.get(digest.digest(), usable=bool, compute=check)
 
 
 def _require_leaf(leaf: Certificate) -> None:
     # A CA in a leaf's place could hide further certificates below it.
     if leaf.is_ca:
         raise EvidenceError(f"{leaf.name!a} is a CA")
-    if leaf.key_usage is not None and not leaf.key_usage & DIGITAL_SIGNATURE:
+    if not (leaf.key_usage or 0) & DIGITAL_SIGNATURE:
         raise EvidenceError(f"the key of {leaf.name!a} is not for signatures")
 
 

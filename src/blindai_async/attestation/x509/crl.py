@@ -29,7 +29,13 @@ _EXTENSIONS_TAG: Final = 0xA0
 _TIME_TAGS: Final = frozenset({0x17, 0x18})  # UTCTime, GeneralizedTime
 _CRL_NUMBER: Final = der.oid_bytes("2.5.29.20")
 _AUTHORITY_KEY: Final = der.oid_bytes("2.5.29.35")
-_UNDERSTOOD: Final = frozenset({_CRL_NUMBER, _AUTHORITY_KEY})
+_REQUIRED: Final = frozenset({_CRL_NUMBER, _AUTHORITY_KEY})
+_PARTIAL: Final = frozenset(
+    {
+        der.oid_bytes("2.5.29.28"),  # issuing distribution point: only some certificates
+        der.oid_bytes("2.5.29.27"),  # delta indicator: only changes
+    }
+)
 _HEX_DIGITS: Final = frozenset(string.hexdigits)
 
 
@@ -111,6 +117,12 @@ def _read_issuer(signed_part: bytes) -> bytes:
     if signed_part[fields[1][1] : fields[1][3]] != ECDSA_WITH_SHA256:
         raise EvidenceError("a CRL's two algorithms differ")
     extensions = read_extensions(signed_part, fields[-1][2], fields[-1][3])
-    if any(extension.critical and oid not in _UNDERSTOOD for oid, extension in extensions.items()):
+    if any(extension.critical and oid not in _REQUIRED for oid, extension in extensions.items()):
         raise EvidenceError("a CRL has a critical extension that is not understood")
+    # Both have to be critical (RFC 5280, 5.2.4 and 5.2.5). A list that is partial and does not say
+    # so critically would leave a revoked certificate unseen all the same.
+    if extensions.keys() & _PARTIAL:
+        raise EvidenceError("a CRL covers only some certificates, or only changes")
+    if not extensions.keys() >= _REQUIRED:
+        raise EvidenceError("a CRL lacks its number or its authority key identifier")
     return signed_part[fields[2][1] : fields[2][3]]

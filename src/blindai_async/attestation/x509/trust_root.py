@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from blindai_async._base_errors import PolicyFormatError, UntrustedRootWarning
 from blindai_async.attestation.parsing import EvidenceError
-from blindai_async.errors import PolicyFormatError, UntrustedRootWarning
 
 if TYPE_CHECKING:
     from blindai_async.attestation.x509.certificates import Certificate

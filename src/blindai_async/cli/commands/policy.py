@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from blindai_async.attestation import DcapClaims, Policy
+from blindai_async.attestation import Claims, Policy
 from blindai_async.cli import console
 from blindai_async.cli.run_command import OperationError, operation
 from blindai_async.cli.server_options import Server, with_server
@@ -50,7 +50,7 @@ async def from_server(
         console.note("this is a DEBUG enclave, whose memory its host reads; the policy allows it")
 
 
-async def _proven_claims(server: Server) -> DcapClaims:
+async def _proven_claims(server: Server) -> Claims:
     """What the server proves, whether or not the built-in policy would accept it."""
     try:
         async with server.connect() as connection:

@@ -27,9 +27,9 @@ def test_every_field_is_found(platform: EmulatedPlatform, evidence: SgxEvidence)
     assert quote.report.misc_select == enclave.misc_select
     assert quote.report.attributes == bytes([5, *[0] * 7, 0xE7, *[0] * 7])
     qe = platform.blueprint.quoting_enclave
-    assert quote.qe_report.mr_signer == qe.report.mr_signer
-    assert quote.qe_report.isv_svn == qe.report.isv_svn
-    assert quote.authentication_data == qe.authentication_data
+    assert quote.signatures.qe_report.mr_signer == qe.report.mr_signer
+    assert quote.signatures.qe_report.isv_svn == qe.report.isv_svn
+    assert quote.signatures.authentication_data == qe.authentication_data
     assert quote.pck_chain is not None
     assert quote.pck_chain.count("-----BEGIN CERTIFICATE-----") == 3
 

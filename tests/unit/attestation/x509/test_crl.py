@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from blindai_async.server.tee.emulated import EmulatedPlatform
 
 KEY = new_key()
+PROFILE = (
+    (x509.CRLNumber(1), False),
+    (x509.AuthorityKeyIdentifier(b"key", None, None), False),
+)
+PARTIAL = (
+    x509.DeltaCRLIndicator(1),
+    x509.IssuingDistributionPoint(None, None, True, False, None, False, False),
+)
 
 
 def crl(now: datetime, *extensions: tuple[x509.ExtensionType, bool], entries: int = 0) -> str:
@@ -60,7 +68,7 @@ def test_it_reads_what_cryptography_reads(
 
 
 def test_every_entry_counts(now: datetime, platform: EmulatedPlatform) -> None:
-    parsed = parse_crl(crl(now, (x509.CRLNumber(1), False), entries=20))
+    parsed = parse_crl(crl(now, *PROFILE, entries=20))
     certificate = parse_certificate(platform.blueprint.pki.root.issue())
 
     def revoked(serial: int) -> bool:
@@ -74,8 +82,7 @@ def test_every_entry_counts(now: datetime, platform: EmulatedPlatform) -> None:
 @pytest.mark.parametrize(
     "extension",
     [
-        x509.DeltaCRLIndicator(1),
-        x509.IssuingDistributionPoint(None, None, True, False, None, False, False),
+        *PARTIAL,
         x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\0"),
     ],
     ids=["only changes", "only leaf certificates", "unknown"],
@@ -83,9 +90,28 @@ def test_every_entry_counts(now: datetime, platform: EmulatedPlatform) -> None:
 def test_a_list_that_does_not_cover_everything_is_refused(
     now: datetime, extension: x509.ExtensionType
 ) -> None:
-    assert parse_crl(crl(now, (x509.CRLNumber(1), False)))
+    assert parse_crl(crl(now, *PROFILE))
     with pytest.raises(EvidenceError, match="critical"):
-        parse_crl(crl(now, (x509.CRLNumber(1), False), (extension, True)))
+        parse_crl(crl(now, *PROFILE, (extension, True)))
+
+
+@pytest.mark.parametrize("extension", PARTIAL)
+def test_a_list_that_is_partial_and_hides_it_is_refused(
+    now: datetime, extension: x509.ExtensionType
+) -> None:
+    with pytest.raises(EvidenceError, match="covers only"):
+        parse_crl(crl(now, *PROFILE, (extension, False)))
+
+
+def test_an_unknown_extension_that_is_not_critical_is_read_over(now: datetime) -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\0")
+    assert parse_crl(crl(now, *PROFILE, (unknown, False)))
+
+
+@pytest.mark.parametrize("missing", [0, 1], ids=["number", "authority key identifier"])
+def test_a_list_without_the_profiles_extensions_is_refused(now: datetime, missing: int) -> None:
+    with pytest.raises(EvidenceError, match="lacks"):
+        parse_crl(crl(now, PROFILE[1 - missing]))
 
 
 def test_a_list_without_extensions_is_not_of_the_profile(now: datetime) -> None:
@@ -94,7 +120,7 @@ def test_a_list_without_extensions_is_not_of_the_profile(now: datetime) -> None:
 
 
 def test_a_list_without_next_update_is_refused(now: datetime) -> None:
-    data = bytes.fromhex(crl(now, (x509.CRLNumber(1), False)))
+    data = bytes.fromhex(crl(now, *PROFILE))
     signed = x509.load_der_x509_crl(data).tbs_certlist_bytes
     next_update = writer.element(0x17, f"{now + timedelta(days=1):%y%m%d%H%M%SZ}".encode())
     assert signed.count(next_update) == 1
@@ -108,7 +134,7 @@ def test_a_list_without_next_update_is_refused(now: datetime) -> None:
 
 
 def test_the_biggest_list_is_read_in_bounded_time(now: datetime) -> None:
-    text = crl(now, (x509.CRLNumber(1), False), entries=2000)
+    text = crl(now, *PROFILE, entries=2000)
     start = time.perf_counter()
     assert parse_crl(text)
     for garbage in ("0" * MAX_CRL_CHARS, "30" * (MAX_CRL_CHARS // 2), "\n" * MAX_CRL_CHARS):
