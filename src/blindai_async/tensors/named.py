@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from blindai_async.errors import TensorError
+from blindai_async._base_errors import TensorError
 
 __all__ = ["OrderedInputs", "in_order", "input_order"]
 
