@@ -136,7 +136,8 @@ class AsyncConnection(ConnectionLife):
             model: a path, or the model's bytes.
             input_specs: of each input, a `TensorSpec` or a pair of dims and dtype; or a
                 `ModelSpec`, which speaks of the outputs too.
-            output_specs: of each output, a `TensorSpec` or a dtype.
+            output_specs: of each output, a `TensorSpec` or a dtype. They describe all outputs, and
+                choose none: a server refuses specs of some only.
             shape: of the only input.
             dtype: of the only input, float32 where only a shape is given; ignored without a shape.
             dtype_out: of the only output.

@@ -11,10 +11,10 @@ from blindai_async._transport.methods import GET_EVIDENCE
 from blindai_async._wire.evidence import evidence_from_message
 from blindai_async.cli.run_command import OperationError
 
-__all__ = ["EvidenceWitness"]
+__all__ = ["EvidenceRecorder"]
 
 
-class EvidenceWitness(grpc.aio.UnaryUnaryClientInterceptor):
+class EvidenceRecorder(grpc.aio.UnaryUnaryClientInterceptor):
     """An interceptor for `connect`; it changes nothing.
 
     Attributes:

@@ -37,7 +37,7 @@ class ProofPolicy:
 
     Raises:
         ValueError: `policy` and `policy_file` were both given.
-        TypeError: `enclave_signing_key` is no key.
+        TypeError: `enclave_signing_key` is neither bytes nor an `Ed25519PublicKey`.
     """
 
     policy_file: str | os.PathLike[str] | None = None

@@ -67,5 +67,5 @@ def _specs(infos: Iterable[securedexchange_pb2.TensorInfo]) -> tuple[TensorSpec,
             )
             for info in infos
         )
-    except ValueError:  # the datum type is none of the wire's (UNKNOWN is -1)
+    except ValueError:  # a datum type outside of the wire's (UNKNOWN is -1)
         return ()

@@ -108,7 +108,7 @@ def _split(
 
 def _is_number(thing: Any) -> bool:
     return isinstance(thing, bool | int | float | np.generic) or (
-        # A complex or a text is no wire type, but a list of them is still one (bad) input.
+        # The wire has no complex numbers and no text, but a list of them is one (bad) input.
         isinstance(thing, complex | str | bytes) or thing is None
     )
 

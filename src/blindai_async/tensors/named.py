@@ -48,7 +48,7 @@ def input_order(tensors: Mapping[str, Any], known: Sequence[str]) -> tuple[str, 
 def in_order(
     tensors: Any, dtype: Any = None, shape: Any = None, order: Sequence[str] | None = None
 ) -> OrderedInputs:
-    """Turn inputs by name into a list; what is no mapping passes as it is.
+    """Turn inputs by name into a list; anything else passes as it is.
 
     Args:
         tensors: a mapping by name, or anything that `translate_tensors` takes.

@@ -18,7 +18,9 @@ def unsupported_type(role: str, name: str, kind: str) -> str:
         kind: its type as ONNX Runtime writes it: ``tensor(float16)``, ``tensor(string)``,
             ``seq(map(int64,tensor(float)))``.
     """
-    return f"its {role} {name!r} is {kind}, which is no datum type ({_KNOWN}); {_advice(kind)}"
+    return (
+        f"its {role} {name!r} is {kind}, which cannot travel (what can: {_KNOWN}); {_advice(kind)}"
+    )
 
 
 def _advice(kind: str) -> str:

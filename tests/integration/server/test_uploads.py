@@ -123,6 +123,32 @@ async def test_a_model_of_types_that_the_wire_lacks_is_refused(client, onnx_mode
     assert "tensor(float16)" in details
 
 
+@pytest.mark.parametrize("zipmap", [True, False], ids=["maps", "strings"])
+async def test_what_scikit_learn_gives_is_refused_with_its_way_out(client, refusal, zipmap):
+    """A classifier as skl2onnx converts it: string labels, and a sequence of maps."""
+    onnx = pytest.importorskip("onnx")
+    helper, proto = onnx.helper, onnx.TensorProto
+    scores = helper.make_tensor_value_info("x", proto.FLOAT, [None, 2])
+    if zipmap:
+        node = helper.make_node(
+            "ZipMap", ["x"], ["probabilities"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
+        )
+        value = helper.make_tensor_type_proto(proto.FLOAT, [])
+        maps = helper.make_map_type_proto(proto.INT64, value)
+        output = helper.make_value_info("probabilities", helper.make_sequence_type_proto(maps))
+    else:
+        node = helper.make_node("Cast", ["x"], ["label"], to=proto.STRING)
+        output = helper.make_tensor_value_info("label", proto.STRING, [None, 2])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "g", [scores], [output]), opset_imports=opsets, ir_version=8
+    )
+    code, details = await refusal(client.upload(model.SerializeToString()))
+    assert code is grpc.StatusCode.UNKNOWN
+    assert ("zipmap=False" if zipmap else "cut the model") in details
+    assert repr(output.name) in details
+
+
 async def test_a_model_as_large_as_allowed_passes(start_server, raw_client, onnx_models):
     model = onnx_models.linear(64, 64)
     client = await raw_client(await start_server(max_model_size=len(model)))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from blindai_async.cli.attestation_report import AttestationReport
-from blindai_async.cli.evidence_recorder import EvidenceWitness
+from blindai_async.cli.evidence_recorder import EvidenceRecorder
 from blindai_async.cli.report_output import AsJson, AsPage, publish
 from blindai_async.cli.run_command import operation
 from blindai_async.cli.server_options import Server, with_server
@@ -32,14 +32,14 @@ async def attest(
     as_json: AsJson = False,
 ) -> None:
     """Attest a server's enclave and print the report; no model and no data are sent."""
-    witness = EvidenceWitness()
+    recorder = EvidenceRecorder()
     subject = f"{host}, untrusted port {server.untrusted_port}"
     judged = subject, datetime.now(UTC), str(server.policy or "built in")
     try:
-        async with server.at(host).connect(interceptors=[witness]) as connection:
+        async with server.at(host).connect(interceptors=[recorder]) as connection:
             report = AttestationReport(*judged, connection.claims)
     except AttestationError as refusal:
         report = AttestationReport.refused(*judged, refusal)
     if save_evidence is not None:
-        witness.save(save_evidence)
+        recorder.save(save_evidence)
     publish(report, page, as_json=as_json)
