@@ -86,8 +86,11 @@ class UploadModelResponse(SignedResponse):
             trust_root=trust_root,
             at=at,
         )
-        if _send_model_payload(self.payload or b"").model_hash != bytes(model_hash):
+        answer = _send_model_payload(self.payload or b"")
+        if answer.model_hash != bytes(model_hash):
             raise SignatureError("the response is signed, but for another model: the hash differs")
+        if answer.model_id != self.model_id:
+            raise SignatureError("the response's fields are not what its signed payload says")
         return claims
 
     @classmethod
@@ -204,7 +207,8 @@ class PredictResponse(SignedResponse):
         payload = self.payload or b""
         answer = read_run_model_payload(payload, 0, len(payload))
         check_answers(answer, model_id, digest.digest())
-        if (answer.outputs, answer.model_id) != (self.output, self.model_id):
+        told = (self.output, self.model_id, self.inference_time)
+        if (answer.outputs, answer.model_id, answer.inference_time) != told:
             raise SignatureError("the response's fields are not what its signed payload says")
         return claims
 
