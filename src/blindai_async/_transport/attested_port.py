@@ -10,11 +10,10 @@ from grpc.aio import StreamUnaryClientInterceptor
 from blindai_async._transport.heartbeat import Heartbeat
 from blindai_async._transport.methods import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.open_calls import OpenCalls
-from blindai_async._transport.rpc_errors import MappedErrors
 from blindai_async._transport.streaming import send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from grpc.aio import (
         Channel,
@@ -45,8 +44,9 @@ class AttestedPort:
     ) -> None:
         self._channel = channel
         self._metadata = metadata
-        self._secrets = [value for _, value in metadata]
-        self._calls = OpenCalls(Heartbeat(channel, metadata, heartbeat))
+        self._calls = OpenCalls(
+            Heartbeat(channel, metadata, heartbeat), [value for _, value in metadata]
+        )
         self._run_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(RUN_MODEL)
         self._send_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SEND_MODEL)
         self._delete: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE_MODEL)
@@ -57,23 +57,26 @@ class AttestedPort:
             None if streams_watched else channel.unary_unary(RUN_MODEL)
         )
 
-    async def run_model(self, frames: Iterator[bytes], timeout: float) -> bytes:
+    async def run_model(self, message: bytes, timeout: float) -> bytes:
+        """Send a prediction of one message; returns the serialized `RunModelReply`.
+
+        Raises:
+            TransportError: no proper answer came.
+        """
+        if self._run_single is None:
+            return await self.run_model_in_frames((message,), timeout)
+        with self._calls.bounded("predict", timeout):
+            reply: bytes = await self._run_single(message, timeout=timeout, metadata=self._metadata)
+            return reply
+
+    async def run_model_in_frames(self, frames: Iterable[bytes], timeout: float) -> bytes:
         """Send a prediction's messages; returns the serialized `RunModelReply`.
 
         Raises:
             TransportError: no proper answer came.
         """
-        first = next(frames)
-        second = next(frames, None)
-        with MappedErrors("predict", self._secrets), self._calls.bounded(timeout):
-            if second is None and self._run_single is not None:
-                reply: bytes = await self._run_single(
-                    first, timeout=timeout, metadata=self._metadata
-                )
-                return reply
-            return await send(
-                self._run_stream, _chain(first, second, frames), timeout, self._metadata
-            )
+        with self._calls.bounded("predict", timeout):
+            return await send(self._run_stream, _each(frames), timeout, self._metadata)
 
     async def send_model(self, frames: AsyncGenerator[bytes, None], timeout: float) -> bytes:
         """Send a model's messages; returns the serialized `SendModelReply`.
@@ -81,7 +84,7 @@ class AttestedPort:
         Raises:
             TransportError: no proper answer came.
         """
-        with MappedErrors("upload_model", self._secrets), self._calls.bounded(timeout):
+        with self._calls.bounded("upload_model", timeout):
             return await send(self._send_stream, frames, timeout, self._metadata)
 
     async def delete_model(self, request: bytes, timeout: float) -> bytes:
@@ -90,7 +93,7 @@ class AttestedPort:
         Raises:
             TransportError: no proper answer came.
         """
-        with MappedErrors("delete_model", self._secrets), self._calls.bounded(timeout):
+        with self._calls.bounded("delete_model", timeout):
             reply: bytes = await self._delete(request, timeout=timeout, metadata=self._metadata)
             return reply
 
@@ -108,11 +111,6 @@ class AttestedPort:
         await self._channel.close()
 
 
-async def _chain(
-    first: bytes, second: bytes | None, rest: Iterator[bytes]
-) -> AsyncGenerator[bytes, None]:
-    yield first
-    if second is not None:
-        yield second
-    for frame in rest:
+async def _each(frames: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    for frame in frames:
         yield frame
