@@ -55,6 +55,8 @@ class FaultProxy:
         port: of the server, on this machine.
         tls: what the client is met with in TLS's place; None leaves its TLS alone.
         record: whether bytes are noted; a soak would fill the memory with them.
+        receive_buffer: bytes that the system takes from a client ahead of the proxy; None leaves it
+            to choose, which may be megabytes: what a client writes then looks sent.
 
     Attributes:
         port: where clients connect.
@@ -62,24 +64,37 @@ class FaultProxy:
         faults: what happens to what passes.
         seen: the bytes that came from either side, by direction: plaintext for a man in the middle.
         accepted: how many connections there have been.
+        held: bytes that came from either side and are not passed on.
     """
 
     def __init__(
-        self, port: int, *, tls: TlsInterception | None = None, record: bool = True
+        self,
+        port: int,
+        *,
+        tls: TlsInterception | None = None,
+        record: bool = True,
+        receive_buffer: int | None = None,
     ) -> None:
         self.port = 0
         self.upstream_port = port
         self.faults = Faults()
         self.seen = {TO_SERVER: bytearray(), TO_CLIENT: bytearray()}
         self.accepted = 0
+        self.held = 0
         self._tls = tls
         self._record = record
+        self._receive_buffer = receive_buffer
         self._server: asyncio.Server | None = None
         self._live: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
 
     async def __aenter__(self) -> Self:
         accept_tls = None if self._tls is None else self._tls.accept
-        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, ssl=accept_tls)
+        listener = socket.create_server(("127.0.0.1", 0))
+        if self._receive_buffer is not None:  # which the sockets that it accepts inherit
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+        self._server = await asyncio.start_server(
+            self._meet, sock=listener, ssl=accept_tls, limit=_BLOCK
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -170,8 +185,10 @@ class FaultProxy:
             pause += size / self.faults.bytes_per_second
         if pause:
             await asyncio.sleep(pause)
+        self.held += size
         while self.faults.blackhole:  # noqa: ASYNC110 - a plain attribute is what tests set
             await asyncio.sleep(0.01)
+        self.held -= size
 
     def _altered(self, block: bytes, passed: int, direction: str) -> bytes:
         at = self.faults.corrupt_at.get(direction, -1) - passed

@@ -284,26 +284,34 @@ class AsyncConnection(ConnectionLife):
         concurrency: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        keyed: bool = False,
         dtype: Any = None,
         shape: Any = None,
         sign: bool = False,
         timeout: float | None = None,
-    ) -> AsyncIterator[PredictResponse | BaseException]:
+    ) -> AsyncIterator[Any]:
         """Run a model on any number of inputs, with flat memory: ``async for result in ...``.
 
         Args:
             model_id: from `upload_model`.
             inputs: each what `predict` takes as `tensors`; an iterable or an async one, of any
-                length, read only as fast as results are taken.
+                length, read only as fast as results are taken. A generator is closed in the end,
+                whatever that is. What it raises comes after the results of all that it gave before.
             concurrency: calls under way at once. Where None, as many as fill the connection's
                 batches, or 64 without batching.
             ordered: give the results in the inputs' order; otherwise as they come.
             return_exceptions: give a failed call's exception in its place. Otherwise the first
-                one ends the iteration, and the calls under way are cancelled.
+                one ends the iteration, and the calls under way are cancelled. Either way it tells
+                its input's index, counted from 0: as its attribute `index`, and in a note.
+            keyed: give pairs of an input's index and its result, which tell unordered ones apart.
             dtype: see `predict`; so are `shape`, `sign` and `timeout`.
             shape: see `predict`.
             sign: see `predict`.
             timeout: of each call, in seconds.
+
+        Returns:
+            An async iterator over each input's `PredictResponse`, as soon as it is there; with
+            `return_exceptions` also exceptions, with `keyed` pairs of index and either.
 
         Raises:
             ValueError: `concurrency` is less than 1.
@@ -317,7 +325,14 @@ class AsyncConnection(ConnectionLife):
         def call(tensors: Any) -> Coroutine[Any, Any, PredictResponse]:
             return self.predict(model_id, tensors, dtype, shape, sign, timeout=timeout)
 
-        return predict_many(call, inputs, concurrency, ordered, return_exceptions)
+        return predict_many(
+            call,
+            inputs,
+            concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            keyed=keyed,
+        )
 
     async def delete_model(
         self, model_id: str, *, timeout: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -34,6 +35,8 @@ class ModelSource:
         self._stream = stream
         self._content = content
         self._digest = hashlib.sha256()
+        self._reading = threading.Lock()
+        self._closed = False
 
     async def blocks(self) -> AsyncGenerator[memoryview, None]:
         """Read the model once, block by block.
@@ -42,22 +45,41 @@ class ModelSource:
             OSError: the file cannot be read, or is not as long as it was when it was opened.
         """
         done = 0
-        while block := await to_thread.run_sync(self._next_block, done):
+        # A read can take for ever, from a disk at the other end of a network: a call does not wait
+        # for it past its deadline.
+        while block := await to_thread.run_sync(self._next_block, done, abandon_on_cancel=True):
             done += block.nbytes
             yield block
         if done != self.size:
             raise OSError(f"{self.name} changed while it was sent: {done} bytes, not {self.size}")
 
     def _next_block(self, start: int) -> memoryview:
+        try:
+            with self._reading:
+                block = self._read(start)
+                self._digest.update(block)
+                return block
+        finally:
+            if self._closed:
+                self.close()  # whoever asked for it did not wait for the read
+
+    def _read(self, start: int) -> memoryview:
         if self._stream is None:
-            block = self._content[start : start + _BLOCK]
-        else:
-            # One byte over the size shows a file that grew; what is sent is never longer.
-            block = memoryview(self._stream.read(min(_BLOCK, self.size + 1 - start)))
-            if start + block.nbytes > self.size:
-                raise OSError(f"{self.name} grew while it was sent")
-        self._digest.update(block)
+            return self._content[start : start + _BLOCK]
+        # One byte over the size shows a file that grew; what is sent is never longer.
+        block = memoryview(self._stream.read(min(_BLOCK, self.size + 1 - start)))
+        if start + block.nbytes > self.size:
+            raise OSError(f"{self.name} grew while it was sent")
         return block
+
+    def close(self) -> None:
+        """Close the file; where it is being read, once that has ended."""
+        self._closed = True
+        if self._stream is not None and self._reading.acquire(blocking=False):
+            try:
+                self._stream.close()
+            finally:
+                self._reading.release()
 
     def sha256(self) -> bytes:
         """The digest of what has been read so far."""
@@ -83,12 +105,12 @@ async def open_model(
         raise TypeError(f"model is a {type(model).__name__}; pass a path or the model's bytes")
     path = Path(model)
     stream = await to_thread.run_sync(path.open, "rb")
+    size = os.fstat(stream.fileno()).st_size
+    source = ModelSource(stream, memoryview(b""), path.name, size)
     try:
-        yield _checked(
-            ModelSource(stream, memoryview(b""), path.name, os.fstat(stream.fileno()).st_size)
-        )
+        yield _checked(source)
     finally:
-        stream.close()
+        source.close()
 
 
 def _checked(source: ModelSource) -> ModelSource:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import aclosing
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from blindai_async._pb import securedexchange_pb2 as pb
 from blindai_async._wire.protobuf import varint
-from blindai_async._wire.tensor_data import request_frames
-from blindai_async.errors import ProofFormatError, TransportError
+from blindai_async._wire.tensor_data import request_frames, request_message
+from blindai_async.errors import DeadlineExceededError, ProofFormatError, TransportError
 from blindai_async.proofs.responses import DeleteModelResponse, PredictResponse, UploadModelResponse
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ class EnclaveSession:
         self.enclave = enclave
         self._port = port
         self._client_info = pb.ClientInfo(**client_info.model_dump())
+        # As a field of every request to run a model: protobuf's messages can be strung together.
+        self._client_facts = pb.RunModelRequest(client_info=self._client_info).SerializeToString()
+        self._loop = asyncio.get_running_loop()
         self._chunk_size = chunk_size or _CHUNK
         self._short_chunk_size = chunk_size or _SHORT_CHUNK
         self._recorder = recorder
@@ -72,28 +77,31 @@ class EnclaveSession:
             TransportError: no proper answer came.
             SignatureError: `sign`, and the answer is not this enclave's to this question.
         """
-        request = pb.RunModelRequest(sign=sign, client_info=self._client_info, model_id=model_id)
-        nbytes = sum(tensor.nbytes for tensor in tensors)
-        chunk_size = self._short_chunk_size if nbytes <= _SHORT else self._chunk_size
+        trailer = _run_model_facts(model_id, sign) + self._client_facts
+        nbytes = sum([tensor.nbytes for tensor in tensors])
         digest = hashlib.sha256() if sign else None
-        frames = request_frames(tensors, request.SerializeToString(), chunk_size, digest)
         self._recorder.rpcs += 1
         self._recorder.bytes_sent += nbytes
-        reply = await self._port.run_model(frames, timeout)
+        ends = self._loop.time() + timeout
+        if nbytes <= self._short_chunk_size:
+            message = request_message(tensors, trailer, digest)
+            reply = await self._port.run_model(message, timeout)
+        else:
+            chunk_size = self._short_chunk_size if nbytes <= _SHORT else self._chunk_size
+            frames = request_frames(tensors, trailer, chunk_size, digest)
+            reply = await self._port.run_model_in_frames(frames, timeout)
         self._recorder.bytes_received += len(reply)
-
-        def read() -> PredictResponse:
-            return PredictResponse.from_reply(
-                reply,
-                model_id=model_id,
-                attestation=self.enclave.evidence,
-                enclave_signing_key=self.enclave.signing_key,
-                input_hash=None if digest is None else digest.digest(),
-            )
-
+        read = partial(
+            PredictResponse.from_reply,
+            reply,
+            model_id=model_id,
+            attestation=self.enclave.evidence,
+            enclave_signing_key=self.enclave.signing_key,
+            input_hash=None if digest is None else digest.digest(),
+        )
         try:
             if sign and len(reply) > _LARGE_REPLY:
-                return await to_thread.run_sync(read)
+                return await _in_thread(read, ends)
             return read()
         except ProofFormatError as error:
             _refuse("predict", error)
@@ -186,6 +194,23 @@ class EnclaveSession:
     async def close(self) -> None:
         """Close the channel at once; calls under way are cancelled."""
         await self._port.close()
+
+
+@lru_cache(maxsize=256)  # the same models are asked again and again
+def _run_model_facts(model_id: str, sign: bool) -> bytes:
+    return pb.RunModelRequest(model_id=model_id, sign=sign).SerializeToString()
+
+
+async def _in_thread(read: Callable[[], PredictResponse], ends: float) -> PredictResponse:
+    """Read a reply off the loop, until `ends` by its clock."""
+    try:
+        async with asyncio.timeout_at(ends):
+            return await to_thread.run_sync(read, abandon_on_cancel=True)
+    except TimeoutError:
+        raise DeadlineExceededError(
+            "predict: the answer came, but there was no time left to verify it",
+            code="DEADLINE_EXCEEDED",
+        ) from None
 
 
 def _tensor_infos(specs: Sequence[TensorSpec]) -> list[pb.TensorInfo]:

@@ -9,11 +9,11 @@ from grpc.aio import StreamUnaryClientInterceptor
 
 from blindai_async._transport.heartbeat import Heartbeat
 from blindai_async._transport.methods import DELETE_MODEL, RUN_MODEL, SEND_MODEL
-from blindai_async._transport.rpc_errors import MappedErrors
-from blindai_async._transport.streaming import send, send_watched
+from blindai_async._transport.open_calls import OpenCalls
+from blindai_async._transport.streaming import send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from grpc.aio import (
         Channel,
@@ -44,40 +44,39 @@ class AttestedPort:
     ) -> None:
         self._channel = channel
         self._metadata = metadata
-        self._secrets = [value for _, value in metadata]
-        self._pulse = Heartbeat(channel, metadata, heartbeat)
+        self._calls = OpenCalls(
+            Heartbeat(channel, metadata, heartbeat), [value for _, value in metadata]
+        )
         self._run_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(RUN_MODEL)
         self._send_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SEND_MODEL)
         self._delete: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE_MODEL)
         # On the wire a stream of one message is the same as a unary call, which costs gRPC's
         # asyncio layer less. A caller who intercepts streams is shown the streams that there are.
         streams_watched = any(isinstance(i, StreamUnaryClientInterceptor) for i in interceptors)
-        self._send = send_watched if streams_watched else send
         self._run_single: UnaryUnaryMultiCallable[bytes, bytes] | None = (
             None if streams_watched else channel.unary_unary(RUN_MODEL)
         )
 
-    async def run_model(self, frames: Iterator[bytes], timeout: float) -> bytes:
+    async def run_model(self, message: bytes, timeout: float) -> bytes:
+        """Send a prediction of one message; returns the serialized `RunModelReply`.
+
+        Raises:
+            TransportError: no proper answer came.
+        """
+        if self._run_single is None:
+            return await self.run_model_in_frames((message,), timeout)
+        with self._calls.bounded("predict", timeout):
+            reply: bytes = await self._run_single(message, timeout=timeout, metadata=self._metadata)
+            return reply
+
+    async def run_model_in_frames(self, frames: Iterable[bytes], timeout: float) -> bytes:
         """Send a prediction's messages; returns the serialized `RunModelReply`.
 
         Raises:
             TransportError: no proper answer came.
         """
-        first = next(frames)
-        second = next(frames, None)
-        self._pulse.begin()
-        try:
-            with MappedErrors("predict", self._secrets):
-                if second is None and self._run_single is not None:
-                    reply: bytes = await self._run_single(
-                        first, timeout=timeout, metadata=self._metadata
-                    )
-                    return reply
-                return await self._send(
-                    self._run_stream, _chain(first, second, frames), timeout, self._metadata
-                )
-        finally:
-            self._pulse.end()
+        with self._calls.bounded("predict", timeout):
+            return await send(self._run_stream, _each(frames), timeout, self._metadata)
 
     async def send_model(self, frames: AsyncGenerator[bytes, None], timeout: float) -> bytes:
         """Send a model's messages; returns the serialized `SendModelReply`.
@@ -85,12 +84,8 @@ class AttestedPort:
         Raises:
             TransportError: no proper answer came.
         """
-        self._pulse.begin()
-        try:
-            with MappedErrors("upload_model", self._secrets):
-                return await self._send(self._send_stream, frames, timeout, self._metadata)
-        finally:
-            self._pulse.end()
+        with self._calls.bounded("upload_model", timeout):
+            return await send(self._send_stream, frames, timeout, self._metadata)
 
     async def delete_model(self, request: bytes, timeout: float) -> bytes:
         """Send a serialized `DeleteModelRequest`; returns the serialized reply.
@@ -98,13 +93,9 @@ class AttestedPort:
         Raises:
             TransportError: no proper answer came.
         """
-        self._pulse.begin()
-        try:
-            with MappedErrors("delete_model", self._secrets):
-                reply: bytes = await self._delete(request, timeout=timeout, metadata=self._metadata)
-                return reply
-        finally:
-            self._pulse.end()
+        with self._calls.bounded("delete_model", timeout):
+            reply: bytes = await self._delete(request, timeout=timeout, metadata=self._metadata)
+            return reply
 
     def is_connected(self) -> bool:
         """Tell whether the channel stands at this moment."""
@@ -112,19 +103,14 @@ class AttestedPort:
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is under way, this long at most."""
-        await self._pulse.wait_idle(seconds)
+        await self._calls.wait_idle(seconds)
 
     async def close(self) -> None:
-        """Close the channel at once; calls under way are cancelled."""
-        self._pulse.stop()
+        """Close the channel at once; calls under way end with a `TransportError`."""
+        self._calls.close()
         await self._channel.close()
 
 
-async def _chain(
-    first: bytes, second: bytes | None, rest: Iterator[bytes]
-) -> AsyncGenerator[bytes, None]:
-    yield first
-    if second is not None:
-        yield second
-    for frame in rest:
+async def _each(frames: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    for frame in frames:
         yield frame

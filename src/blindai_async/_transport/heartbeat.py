@@ -27,45 +27,46 @@ _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
 class Heartbeat:
-    """Counts the calls under way on a channel, and beats while there are any.
+    """Beats while there are calls under way on a channel.
 
     Args:
         channel: the channel.
         metadata: goes with every call.
         interval: seconds between two beats. Fewer than three pings must fit in between.
-
-    Attributes:
-        active: how many calls are under way.
     """
 
     def __init__(
         self, channel: Channel, metadata: Sequence[tuple[str, str]], interval: float
     ) -> None:
-        self.active = 0
         self._check: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_HEALTH_CHECK)
         self._metadata = metadata
         self._interval = interval
         self._loop = asyncio.get_running_loop()
+        self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
-        self._idle = asyncio.Event()
 
-    def begin(self) -> None:
-        """Note that a call begins."""
-        self.active += 1
+    def start(self) -> None:
+        """Note that there are calls under way from now on."""
+        self._busy = True
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval, self._tick)
 
-    def end(self) -> None:
-        """Note that a call has ended."""
-        self.active -= 1
-        if not self.active:
-            self._idle.set()
-            self._rest()
+    def rest(self) -> None:
+        """Note that there are none any more."""
+        self._busy = False
+        if self._beating is not None:
+            self._beating.cancel()
+
+    def stop(self) -> None:
+        """Beat no more: the channel is being closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.rest()
 
     def _tick(self) -> None:
         self._timer = None
-        if self.active:
+        if self._busy:
             self._timer = self._loop.call_later(self._interval, self._tick)
             if self._beating is None:
                 self._beating = self._loop.create_task(self._beat())
@@ -73,25 +74,9 @@ class Heartbeat:
     async def _beat(self) -> None:
         try:
             # That it fails tells nothing new: whatever ends the connection ends the calls, too.
-            with suppress(AioRpcError, UsageError):
-                await self._check(b"", timeout=self._interval, metadata=self._metadata)
+            # gRPC's own deadline does not end what the transport does not take.
+            with suppress(AioRpcError, UsageError, TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._check(b"", timeout=self._interval, metadata=self._metadata)
         finally:
             self._beating = None
-
-    def _rest(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-
-    async def wait_idle(self, seconds: float) -> None:
-        """Wait until no call is under way, this long at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.active:
-                    self._idle.clear()
-                    await self._idle.wait()
-
-    def stop(self) -> None:
-        """Beat no more: the channel is being closed."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rest()

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from grpc import StatusCode
-from grpc.aio import AioRpcError, InternalError, Metadata
+from grpc.aio import AioRpcError, Metadata
 
 from blindai_async._base_errors import TransportError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from grpc.aio import StreamUnaryCall, StreamUnaryMultiCallable
 
-__all__ = ["send", "send_watched"]
+__all__ = ["send"]
 
 _T = TypeVar("_T")
 
@@ -31,76 +31,76 @@ async def send(
     timeout: float,
     metadata: Sequence[tuple[str, str]],
 ) -> bytes:
-    """Write every frame, then await the reply; whatever ends it early cancels the call.
+    """Have every frame written, and await the reply beside it; what ends it early cancels the call.
+
+    gRPC fetches the frames, in a task of its own. Writing them from here would be wrong twice: a
+    write ends only when the transport has taken it, however long the call has been over. And an
+    interceptor may await the call before it returns it, as OpenTelemetry's does, which it may have
+    put on the channel without a word to us: a write would wait for the interceptor, which would
+    wait for the answer to what was not written yet, for ever.
 
     Raises:
         AioRpcError: the status that the server ended the call with.
         TransportError: the server answered before it had the whole request.
     """
-    call = method(timeout=timeout, metadata=metadata)
-    ended = _statuses_of(call)
-    try:
-        try:
-            async with aclosing(frames):
-                async for frame in frames:
-                    await call.write(frame)
-            await call.done_writing()
-        except (asyncio.InvalidStateError, AioRpcError, InternalError):
-            # The server ended the call while we were writing. Its status says why, but gRPC writes
-            # an INTERNAL of its own over it, or puts that in its place until the server's comes.
-            _raise_told(ended)
-            await call
-            _refuse_early_answer()
-        return await call
-    finally:
-        call.cancel()  # has no effect on a call that is done
-
-
-async def send_watched(
-    method: StreamUnaryMultiCallable[bytes, bytes],
-    frames: AsyncGenerator[bytes, None],
-    timeout: float,
-    metadata: Sequence[tuple[str, str]],
-) -> bytes:
-    """Let gRPC fetch the frames: `send`, on a channel whose streams are intercepted.
-
-    An interceptor may await the call before it returns it, as OpenTelemetry's does. A write waits
-    for the interceptor, which would wait for the answer to what was not written yet, for ever.
-
-    Raises:
-        AioRpcError: see `send`; so is `TransportError`.
-    """
-    whole = False
-    failures: list[Exception] = []
-
-    async def fetched() -> AsyncGenerator[bytes, None]:
-        nonlocal whole
-        try:
-            async with aclosing(frames):
-                async for frame in frames:
-                    yield frame
-            whole = True
-        except Exception as error:
-            failures.append(error)  # gRPC keeps it to itself, and cancels the call
-            raise
-
-    call = method(fetched(), timeout=timeout, metadata=metadata)
+    request = _Request(frames)
+    call = method(request.frames(), timeout=timeout, metadata=metadata)
     ended = _statuses_of(call)
     try:
         reply = await call
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if not failures or (task is not None and task.cancelling()):
+        if request.failure is None or (task is not None and task.cancelling()):
             raise
-        raise failures[0] from None
+        raise request.failure from None
     except AioRpcError:
-        _raise_told(ended)
+        # gRPC writes an INTERNAL of its own over the status of a call that ended while a frame was
+        # being written, or puts that in its place until the server's comes.
+        if ended and ended[0][0] not in _UNTOLD:
+            code, details = ended[0]
+            raise AioRpcError(code, Metadata(), Metadata(), details) from None
         raise
     finally:
-        call.cancel()
-    if not whole:
+        call.cancel()  # has no effect on a call that is done
+        request.stop()
+    if not request.whole:
         _refuse_early_answer()
     return reply
+
+
+class _Request:
+    """The frames of one request, as gRPC fetches them.
+
+    Attributes:
+        whole: whether all of them were fetched.
+        failure: what fetching them raised. gRPC keeps it to itself, and cancels the call.
+    """
+
+    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+        self.whole = False
+        self.failure: Exception | None = None
+        self._frames = frames
+        self._writer: asyncio.Task[Any] | None = None
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        self._writer = asyncio.current_task()
+        try:
+            async with aclosing(self._frames):
+                async for frame in self._frames:
+                    yield frame
+            self.whole = True
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def stop(self) -> None:
+        """End the task that writes, which gRPC leaves behind where a call ends before it.
+
+        It may be writing to a peer that reads nothing. It is gRPC's, or an interceptor's: nothing
+        that awaits it is a caller of ours.
+        """
+        if self._writer is not None and not self._writer.done():
+            self._writer.cancel()
 
 
 def _refuse_early_answer() -> NoReturn:
@@ -113,12 +113,6 @@ def _statuses_of(call: StreamUnaryCall[bytes, bytes]) -> list[tuple[StatusCode, 
     ended: list[tuple[StatusCode, str]] = []
     call.add_done_callback(lambda done: ended.append((_now(done.code()), _now(done.details()))))
     return ended
-
-
-def _raise_told(ended: list[tuple[StatusCode, str]]) -> None:
-    if ended and ended[0][0] not in _UNTOLD:
-        code, details = ended[0]
-        raise AioRpcError(code, Metadata(), Metadata(), details) from None
 
 
 def _now(settled: Coroutine[Any, Any, _T]) -> _T:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from blindai_async._base_errors import HardwareModeUnsupportedError, TransportError
+from blindai_async._base_errors import (
+    DeadlineExceededError,
+    HardwareModeUnsupportedError,
+    TransportError,
+)
 from blindai_async._pb import untrusted_pb2
 from blindai_async._transport.methods import GET_CERTIFICATE, GET_EVIDENCE, GET_SERVER_INFO
+from blindai_async._transport.open_calls import GRPC_FIRST
 from blindai_async._transport.rpc_errors import MappedErrors
 
 if TYPE_CHECKING:
@@ -84,12 +90,20 @@ class UntrustedPort:
     ) -> _Reply:
         name = path.rpartition("/")[2]
         call: UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
-        with MappedErrors(f"connect: {name}", [value for _, value in self._metadata]):
-            reply = await call(
-                b"" if request is None else request.SerializeToString(),
-                timeout=self._deadline.remaining(),
-                metadata=self._metadata,
-            )
+        left = self._deadline.remaining()
+        try:
+            with MappedErrors(f"connect: {name}", [value for _, value in self._metadata]):
+                # gRPC's own deadline does not end what the transport does not take.
+                async with asyncio.timeout(left + GRPC_FIRST):
+                    reply = await call(
+                        b"" if request is None else request.SerializeToString(),
+                        timeout=left,
+                        metadata=self._metadata,
+                    )
+        except TimeoutError as error:
+            if isinstance(error, DeadlineExceededError):
+                raise
+            raise self._deadline.exceeded() from None
         try:
             return reply_type.FromString(reply)
         except DecodeError as error:

@@ -28,6 +28,11 @@ __all__ = ["RunModelPayload", "read_run_model_payload", "split_reply"]
 _SEND_MODEL_PAYLOAD, _RUN_MODEL_PAYLOAD = 2, 3
 _MAX_ID_BYTES = 4096
 
+# The known fields of each message, and their wire types.
+_REPLY = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED}
+_PAYLOAD = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED}
+_PREDICTION = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED, 4: VARINT}
+
 
 class RunModelPayload(NamedTuple):
     """What a prediction's payload says.
@@ -53,9 +58,7 @@ def split_reply(reply: bytes) -> tuple[tuple[int, int], bytes]:
     """
     span, signature = (0, 0), b""
     try:
-        for number, field in _singular(
-            reply, 0, len(reply), {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED}
-        ):
+        for number, field in _singular(reply, 0, len(reply), _REPLY):
             if number == 1:
                 span = field.start, field.stop
             else:
@@ -79,8 +82,7 @@ def read_run_model_payload(buffer: bytes, start: int, stop: int) -> RunModelPayl
 
 
 def _find_kind(buffer: bytes, start: int, stop: int) -> tuple[int, int]:
-    kinds = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED}
-    found = dict(_singular(buffer, start, stop, kinds))
+    found = dict(_singular(buffer, start, stop, _PAYLOAD))
     # A peer that sends both members of the oneof would be read differently by different parsers.
     if _RUN_MODEL_PAYLOAD not in found or _SEND_MODEL_PAYLOAD in found:
         kind = "an upload" if _SEND_MODEL_PAYLOAD in found else "nothing known"
@@ -92,8 +94,7 @@ def _find_kind(buffer: bytes, start: int, stop: int) -> tuple[int, int]:
 def _read(buffer: bytes, start: int, stop: int) -> RunModelPayload:
     input_hash, model_id, inference_time = b"", "", 0
     outputs: list[Tensor] = []
-    kinds = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: LENGTH_DELIMITED, 4: VARINT}
-    for number, field in _singular(buffer, start, stop, kinds, repeated=3):
+    for number, field in _singular(buffer, start, stop, _PREDICTION, repeated=3):
         if number == 3:
             outputs.append(read_tensor_data(buffer, field.start, field.stop))
         elif number == 4:
@@ -113,17 +114,17 @@ def _singular(
     protobuf would let the last of two win, or merge them: what is ambiguous is refused.
     """
     found: list[tuple[int, Field]] = []
-    seen = set()
+    seen = 0
     for field in fields(buffer, start, stop):
-        wire_type = kinds.get(field.number)
-        if wire_type is None:
+        number = field[0]
+        if number not in kinds:
             continue
-        if field.wire_type != wire_type:
-            raise WireFormatError(f"field {field.number} has wire type {field.wire_type}")
-        if field.number in seen and field.number != repeated:
-            raise WireFormatError(f"field {field.number} came twice")
-        seen.add(field.number)
-        found.append((field.number, field))
+        if field[1] != kinds[number]:
+            raise WireFormatError(f"field {number} has wire type {field.wire_type}")
+        if seen >> number & 1 and number != repeated:
+            raise WireFormatError(f"field {number} came twice")
+        seen |= 1 << number
+        found.append((number, field))
     return found
 
 

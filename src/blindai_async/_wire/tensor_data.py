@@ -7,6 +7,7 @@ string index_name = 4 }`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from blindai_async._wire.protobuf import (
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["OutgoingTensor", "outgoing", "read_tensor_data", "request_frames"]
+__all__ = [
+    "OutgoingTensor",
+    "outgoing",
+    "read_tensor_data",
+    "request_frames",
+    "request_message",
+]
 
 _INPUT_TENSORS = b"\x0a"  # RunModelRequest.input_tensors = 1
 _INFO = b"\x0a"  # TensorData.info = 1
@@ -79,6 +86,11 @@ def encode_info(
     dims: Sequence[int], datum_type: ModelDatumType, index: int, name: str = ""
 ) -> bytes:
     """Encode a `TensorInfo`; the index is the key of its chunks, see the wire's RunModel."""
+    return _encode_info(tuple(dims), datum_type, index, name)
+
+
+@lru_cache(maxsize=256)  # callers ask with the same shapes again and again
+def _encode_info(dims: tuple[int, ...], datum_type: ModelDatumType, index: int, name: str) -> bytes:
     encoded = b""
     if dims:
         packed = b"".join(map(varint, dims))
@@ -91,6 +103,20 @@ def encode_info(
         text = name.encode()
         encoded += b"\x22" + varint(len(text)) + text
     return encoded
+
+
+def request_message(
+    tensors: Sequence[OutgoingTensor], trailer: bytes, digest: Digest | None = None
+) -> bytes:
+    """Put small tensors into one serialized `RunModelRequest`; see `request_frames`."""
+    pieces: list[bytes | memoryview] = []
+    for tensor in tensors:
+        pieces += _tensor_data(tensor.info, tensor.buffers, tensor.nbytes)
+        if digest is not None:
+            for buffer in tensor.buffers:
+                digest.update(buffer)
+    pieces.append(trailer)
+    return b"".join(pieces)
 
 
 def request_frames(
@@ -161,37 +187,49 @@ def read_tensor_data(buffer: bytes, start: int, stop: int) -> Tensor:
         WireFormatError: not a well-formed `TensorData`.
         TensorError: its bytes do not fit its dims and datum type.
     """
-    info = TensorInfo([], ModelDatumType.F32)
+    facts = _NO_FACTS
     data = memoryview(b"")
-    seen: set[int] = set()
+    seen = 0
     for field in fields(buffer, start, stop):
-        if field.number not in (1, 2):
+        number = field[0]
+        if number not in (1, 2):
             continue
-        if field.number in seen or field.wire_type != LENGTH_DELIMITED:
-            raise WireFormatError(f"TensorData has its field {field.number} twice, or malformed")
-        seen.add(field.number)
-        if field.number == 1:
-            info = _read_info(buffer, field.start, field.stop)
+        if seen & number or field.wire_type != LENGTH_DELIMITED:
+            raise WireFormatError(f"TensorData has its field {number} twice, or malformed")
+        seen |= number
+        if number == 1:
+            encoded = buffer[field.start : field.stop]
+            facts = (_known_facts if len(encoded) <= _MAX_KNOWN else _read_facts)(encoded)
         else:
             data = memoryview(buffer)[field.start : field.stop]
-    return Tensor(info, data)
+    dims, datum_type, index, name = facts
+    return Tensor(TensorInfo([*dims], datum_type, index, name), data)
 
 
-def _read_info(buffer: bytes, start: int, stop: int) -> TensorInfo:
-    info = TensorInfo([], ModelDatumType.F32)
-    for field in fields(buffer, start, stop, at_most=_MAX_INFO_FIELDS):
+def _read_facts(encoded: bytes) -> tuple[tuple[int, ...], ModelDatumType, int, str]:
+    """Read a `TensorInfo`: dims, datum type, index, name."""
+    dims: list[int] = []
+    datum_type, index, name = ModelDatumType.F32, 0, ""
+    for field in fields(encoded, 0, len(encoded), at_most=_MAX_INFO_FIELDS):
         match field.number, field.wire_type:
             case 1, _:
-                info.dims += _read_dims(buffer, field)
+                dims += _read_dims(encoded, field)
             case 2, wire_type if wire_type == VARINT:
-                info.datum_type = _read_datum_type(field.value)
+                datum_type = _read_datum_type(field.value)
             case 3, wire_type if wire_type == VARINT:
-                info.index = _int32(field.value)
+                index = _int32(field.value)
             case 4, wire_type if wire_type == LENGTH_DELIMITED:
-                info.index_name = _read_text(buffer[field.start : field.stop])
+                name = _read_text(encoded[field.start : field.stop])
             case ((2 | 3 | 4), wire_type):
                 raise WireFormatError(f"TensorInfo field {field.number} has wire type {wire_type}")
-    return info
+    return tuple(dims), datum_type, index, name
+
+
+_NO_FACTS: tuple[tuple[int, ...], ModelDatumType, int, str] = ((), ModelDatumType.F32, 0, "")
+
+# A model says the same of its outputs in every reply. What a peer can make us keep is bounded.
+_MAX_KNOWN = 256
+_known_facts = lru_cache(maxsize=256)(_read_facts)
 
 
 def _read_dims(buffer: bytes, field: Field) -> list[int]:

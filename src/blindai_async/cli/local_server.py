@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from blindai_async.server import BlindAIServer
     from blindai_async.server.tee.emulated import EmulatedPlatform, Tee
 
-__all__ = ["kept_platform", "make_server", "new_platform", "write_client_files"]
+__all__ = [
+    "kept_platform",
+    "make_server",
+    "new_platform",
+    "server_directory",
+    "write_client_files",
+]
 
 EXTRA = "pip install 'blindai-async[server]'"
 POLICY_FILE = "policy.toml"
@@ -68,14 +74,21 @@ def kept_platform(directory: Path, tee: "Tee") -> "EmulatedPlatform":
     return platform
 
 
+def server_directory(directory: Path) -> Path:
+    """Where a server keeps what is its own, beside the files for its clients."""
+    return directory / "server"
+
+
 def write_client_files(
     directory: Path, platform: "EmulatedPlatform", server: "BlindAIServer"
 ) -> None:
-    """Write what clients of a server on this platform have to be given.
+    """Write what clients of a server on this platform have to be given, each file atomically.
 
     Raises:
         OSError: a file cannot be written.
     """
-    (directory / POLICY_FILE).write_text(platform.policy_toml)
-    (directory / ROOT_FILE).write_bytes(platform.root_pem)
-    (directory / HOST_CERTIFICATE_FILE).write_bytes(server.host_certificate_pem)
+    from blindai_async.server.storage.private_files import write_public  # noqa: PLC0415 # an extra
+
+    write_public(directory / POLICY_FILE, platform.policy_toml.encode())
+    write_public(directory / ROOT_FILE, platform.root_pem)
+    write_public(directory / HOST_CERTIFICATE_FILE, server.host_certificate_pem)

@@ -292,6 +292,7 @@ class PredictResponse(SignedResponse):
                 check_inputs(answer, digest.digest())
             with checks.check("outputs", "they are what was signed"):
                 check_shown(self.model_id, answer.model_id)
+                check_shown(self.inference_time, answer.inference_time)
                 check_shown_outputs(self.output, answer.outputs)
         except (AttestationError, SignatureError, ProofFormatError) as error:
             return checks.appraisal(error)

@@ -10,6 +10,8 @@ The server is loaded at its first use: `blindai_async.server.tee.emulated` needs
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,4 +30,8 @@ _MODULES = {"BlindAIServer": "app", "run_until_signalled": "process", "serve": "
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if "grpc" not in sys.modules:
+        # gRPC writes a line to stderr for every peer that fails a handshake, past Python's logging;
+        # whether it does, it reads once, when it is loaded.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -67,15 +67,20 @@ async def run_until_signalled(
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[], None]) -> Iterator[None]:
+    """Call `handler` on the loop for every signal that asks a process to end."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
+    # Windows has Ctrl-Break beside Ctrl-C, and it is the only one that another process can send.
+    names = ("SIGTERM", "SIGINT", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    with contextlib.ExitStack() as undo:
         for number in numbers:
-            loop.remove_signal_handler(number)
+            try:
+                loop.add_signal_handler(number, handler)
+                undo.callback(loop.remove_signal_handler, number)
+            except NotImplementedError:  # the loops of Windows, which wake up for signals though
+                before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+                undo.callback(signal.signal, number, before)
+        yield
 
 
 def _allow_many_connections() -> None:

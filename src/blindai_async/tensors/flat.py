@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["array_from_list"]
+__all__ = ["MAX_NESTING", "array_from_list"]
 
 # Elements converted at once: NumPy holds the interpreter's lock over a whole list, and a long one
 # converted in a worker thread would still stop the event loop.
-_SLICE = 16_384
+_SLICE = 4096
+# Elements after which other threads get the interpreter's lock. They would wait 5 ms otherwise.
+_LONG = 1024
+
+MAX_NESTING = 32  # NumPy's own limit before its version 2
 
 
 def array_from_list(
@@ -34,20 +39,58 @@ def array_from_list(
     Raises:
         TensorError: a ragged list, another number of elements, or one that does not fit.
     """
-    if numbers and isinstance(numbers[0], list | tuple):
-        return _convert(numbers, datum_type, where, nested=dims).reshape(dims)
-    if len(numbers) != prod(dims):
+    shape = _nesting(numbers, where)
+    if prod(shape) != prod(dims):
         raise TensorError(
-            f"{where}: {len(numbers)} elements came, but shape {dims} takes {prod(dims)}"
+            f"{where}: {prod(shape)} elements came, but shape {dims} takes {prod(dims)}"
         )
-    array = np.empty(len(numbers), TABLE[datum_type].numpy)
-    for start in range(0, len(numbers), _SLICE):
-        array[start : start + _SLICE] = _convert(numbers[start : start + _SLICE], datum_type, where)
+    array = np.empty(prod(shape), TABLE[datum_type].numpy)
+    _fill(array, numbers, shape, datum_type, where)
     return array.reshape(dims)
 
 
+def _nesting(numbers: Sequence[Any], where: str) -> tuple[int, ...]:
+    """The shape of a list, as far as its first elements tell."""
+    shape: list[int] = []
+    first: Any = numbers
+    while isinstance(first, list | tuple):
+        shape.append(len(first))
+        if len(shape) > MAX_NESTING:
+            raise TensorError(f"{where}: lists in lists, more than {MAX_NESTING} deep")
+        if not first:
+            break
+        first = first[0]
+    return *shape, *(first.shape if isinstance(first, np.ndarray) else ())
+
+
+def _fill(
+    array: npt.NDArray[Any],
+    numbers: Sequence[Any],
+    shape: tuple[int, ...],
+    datum_type: ModelDatumType,
+    where: str,
+) -> None:
+    """Convert a list of a given shape into a flat array, slice by slice."""
+    inner = prod(shape[1:])
+    if inner > _SLICE:
+        for start, part in zip(range(0, array.size, inner), numbers, strict=True):
+            if isinstance(part, list | tuple) and len(part) == shape[1]:
+                _fill(array[start : start + inner], part, shape[1:], datum_type, where)
+            else:  # an array, or what does not belong there
+                converted = _convert(part, shape[1:], datum_type, where)
+                array[start : start + inner] = converted.ravel()
+        return
+    step = max(1, _SLICE // max(1, inner))
+    for start in range(0, len(numbers), step):
+        part = numbers[start : start + step]
+        converted = _convert(part, (len(part), *shape[1:]), datum_type, where)
+        array[start * inner : (start + len(part)) * inner] = converted.ravel()
+        if converted.size >= _LONG:
+            time.sleep(0)  # lets go of the interpreter's lock
+
+
 def _convert(
-    numbers: Sequence[Any], datum_type: ModelDatumType, where: str, nested: list[int] | None = None
+    numbers: Sequence[Any], shape: tuple[int, ...], datum_type: ModelDatumType, where: str
 ) -> npt.NDArray[Any]:
     try:
         source = np.asarray(numbers)
@@ -55,13 +98,10 @@ def _convert(
         raise TensorError(
             f"{where}: a ragged list, or one of mixed things, came: {error}"
         ) from error
-    if nested is not None and source.size != prod(nested):
+    if source.shape != shape:
         raise TensorError(
-            f"{where}: {source.size} elements came, but shape {nested} takes {prod(nested)}"
-        )
-    if nested is None and source.ndim != 1:
-        raise TensorError(
-            f"{where}: numbers and lists are mixed; a flat list of numbers is expected"
+            f"{where}: a ragged list came, or numbers and lists are mixed: after the first "
+            f"elements a shape of {list(shape)} was expected, not {list(source.shape)}"
         )
     target = TABLE[datum_type].numpy
     if source.size == 0:

@@ -16,7 +16,7 @@ from blindai_async.tensors.dtypes import (
     is_torch,
     translate_dtype,
 )
-from blindai_async.tensors.flat import array_from_list
+from blindai_async.tensors.flat import MAX_NESTING, array_from_list
 from blindai_async.tensors.tensor import Tensor, dtype_name
 
 __all__ = ["DtypeLike", "InputTensor", "ShapeLike", "translate_tensors"]
@@ -195,15 +195,26 @@ def _from_torch(tensor: Any, where: str) -> npt.NDArray[Any]:
 
 
 def conversion_is_costly(tensors: Any) -> bool:
-    """Tell whether `translate_tensors` would hold its thread for more than a few milliseconds."""
-    if type(tensors) is np.ndarray:
-        return tensors.nbytes > _COSTLY_BYTES and not (
-            tensors.flags.c_contiguous and tensors.dtype.isnative
-        )
-    if isinstance(tensors, list | tuple):
-        if len(tensors) > _COSTLY_LENGTH:
-            return True
-        return any(
-            conversion_is_costly(t) for t in tensors if isinstance(t, list | tuple | np.ndarray)
-        )
-    return is_torch(tensors, "Tensor") and not tensors.is_contiguous()
+    """Tell whether `translate_tensors` would hold its thread for more than a few milliseconds.
+
+    What several inputs, or the lists in a list, take is added up.
+    """
+    return _cost(tensors, enough=1.0) > 1
+
+
+def _cost(tensors: Any, enough: float, depth: int = 0) -> float:
+    """What a conversion takes, where 1 is the most that the event loop may do; cut at `enough`."""
+    if isinstance(tensors, np.ndarray):
+        as_it_is = tensors.flags.c_contiguous and tensors.dtype.isnative
+        return 0.0 if as_it_is else tensors.nbytes / _COSTLY_BYTES
+    if not isinstance(tensors, list | tuple):
+        costly = is_torch(tensors, "Tensor") and not tensors.is_contiguous()
+        return tensors.nbytes / _COSTLY_BYTES if costly else 0.0
+    cost = len(tensors) / _COSTLY_LENGTH
+    if not tensors or _is_number(tensors[0]) or depth > MAX_NESTING:
+        return cost
+    for tensor in tensors:
+        if cost > enough:
+            break
+        cost += _cost(tensor, enough - cost, depth + 1)
+    return cost

@@ -1,7 +1,9 @@
 """Callers that cancel, time out or are closed upon, and a queue that is full."""
 
 import asyncio
+import threading
 
+import numpy as np
 import pytest
 
 from blindai_async import Batching
@@ -121,11 +123,25 @@ async def test_closing_fails_every_caller_with_the_closed_error(held, requests, 
 @pytest.mark.parametrize("max_delay", [0.0, 0.01], ids=["alone", "queued"])
 async def test_closing_while_inputs_are_still_converted_fails_their_caller(connect, max_delay):
     conn = await connect(batching=Batching(max_delay=max_delay))
-    numbers = [0.5] * 400_000  # converted in a thread
-    (call,) = await started(conn.predict("m", numbers, "float32", [1, len(numbers)], timeout=20))
-    await conn.close()
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        """An input whose conversion lasts until the test lets it go on."""
+
+        def __array__(self, dtype=None, copy=None):
+            reached.set()
+            assert go_on.wait(60)
+            return np.zeros((1, 4), np.float32)
+
+    large = np.zeros((1 << 20, 4), np.float32)[::-1]  # has to be copied: in a thread
+    call = asyncio.ensure_future(conn.predict("m", [large, Slow()], timeout=60))
+    try:
+        assert await asyncio.to_thread(reached.wait, 60)
+        await conn.close()
+    finally:
+        go_on.set()
     with pytest.raises(ConnectionClosedError):
-        await asyncio.wait_for(call, 5)
+        await asyncio.wait_for(call, 60)
 
 
 @pytest.mark.parametrize("leaving", [0, 1], ids=["first", "second"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import tomllib
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from dcap_qvl_judge import judge
 
-from blindai_async import connect
+from blindai_async import TrustRoot, connect
 from blindai_async._pb.untrusted_pb2 import GetSgxQuoteWithCollateralReply
 from blindai_async.errors import RequestRejectedError
 from blindai_async.server.tee.emulated import EmulatedPlatform, Evidence
@@ -166,6 +167,42 @@ async def test_the_platform_and_its_policy_survive_a_restart(
         await asyncio.wait_for(process.wait(), 30)
         policies.append((tmp_path / "policy.toml").read_text())
     assert policies[0] == policies[1]
+
+
+async def test_a_client_with_the_readmes_own_files_outlives_a_restart(
+    serve: Any, digits: Path, image: Any, tmp_path: Path
+) -> None:
+    """It is a new enclave that answers, on the same platform, with the host's same certificate."""
+    files = tmp_path / "emulated"
+    process, ready = await serve("--emulate-sgx", files)
+    certificate = (files / "host_server.pem").read_bytes()
+    async with connect(
+        "127.0.0.1",
+        policy=files / "policy.toml",
+        certificate=files / "host_server.pem",
+        trust_root=TrustRoot.from_pem((files / "root.pem").read_bytes()),
+        **ports(ready),
+    ) as connection:
+        await connection.upload_model(digits, model_id="kept")
+        before = await connection.predict("kept", image)
+        signing_key = connection.enclave_signing_key
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        again = (f"--{name.replace('_', '-')}={port}" for name, port in ports(ready).items())
+        await serve("--emulate-sgx", files, *again)
+        after = await connection.predict("kept", image, timeout=60)
+        assert after.output == before.output
+        assert connection.enclave_signing_key != signing_key
+    assert (files / "host_server.pem").read_bytes() == certificate
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+async def test_nobody_else_may_read_what_it_keeps(serve: Any, tmp_path: Path) -> None:
+    await serve("--emulate-sgx", tmp_path / "emulated", "--directory", tmp_path / "server")
+    for directory in ("emulated", "server"):
+        for path in (tmp_path / directory).rglob("*"):
+            public = path.suffix in {".pem", ".toml"}
+            assert path.stat().st_mode & 0o077 == (0o044 if public else 0), path
 
 
 async def test_a_taken_port_is_one_line(cli: Any, server: BlindAIServer) -> None:

@@ -76,8 +76,10 @@ async def proxied() -> AsyncIterator[Callable[..., Awaitable[FaultProxy]]]:
     """Puts a `FaultProxy` before a port; takes its arguments."""
     async with AsyncExitStack() as stack:
 
-        async def start(port: int, tls: TlsInterception | None = None) -> FaultProxy:
-            return await stack.enter_async_context(FaultProxy(port, tls=tls))
+        async def start(
+            port: int, tls: TlsInterception | None = None, **options: Any
+        ) -> FaultProxy:
+            return await stack.enter_async_context(FaultProxy(port, tls=tls, **options))
 
         yield start
 

@@ -39,15 +39,16 @@ async def test_calls_get_the_grace_they_were_given(machine, proxied, batching):
     network = await proxied(machine.attested_port)
     connection = await machine.connection(attested_port=network.port, batching=batching)
     assert await answers(connection)
-    network.faults.delay = 0.2
+    network.faults.blackhole = True
     calls = [asyncio.ensure_future(answers(connection)) for _ in range(20)]
-    await asyncio.sleep(0.05)
-    closing = asyncio.ensure_future(connection.close(grace=5))
-    await asyncio.sleep(0.05)
+    await until(lambda: network.held)
+    closing = asyncio.ensure_future(connection.close(grace=1000))
+    await asyncio.sleep(0)  # it has begun
     with pytest.raises(ConnectionClosedError):
         await answers(connection)
+    network.faults.blackhole = False
     assert await asyncio.gather(*calls) == [True] * 20
-    await asyncio.wait_for(closing, 1)  # as soon as they are done
+    await asyncio.wait_for(closing, 60)  # as soon as they are done
 
 
 @pytest.mark.parametrize("batching", [None, Batching()], ids=["single", "batched"])
@@ -55,17 +56,17 @@ async def test_calls_that_outstay_their_grace_are_ended(
     machine, proxied, leftovers_from_now, batching
 ):
     before = leftovers_from_now()
-    async with asyncio.timeout(10):
-        network = await proxied(machine.attested_port)
+    async with asyncio.timeout(30):  # half of what the calls have
+        network = await proxied(machine.attested_port, receive_buffer=32 << 10)
         connection = await machine.connection(attested_port=network.port, batching=batching)
         assert await answers(connection)
         network.faults.blackhole = True
         calls = [asyncio.ensure_future(answers(connection, timeout=60)) for _ in range(20)]
         calls.append(asyncio.ensure_future(answers(connection, LARGE, timeout=60)))
-        await asyncio.sleep(0.1)
+        await until(lambda: network.held)
         started = time.monotonic()
         await connection.close(grace=0.3)
-        assert 0.25 < time.monotonic() - started < 1.5
+        assert time.monotonic() - started > 0.29
         errors = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(error) for error in errors} == {ConnectionClosedError}
         assert len({id(error) for error in errors}) == 21
@@ -92,10 +93,15 @@ async def test_closing_does_not_wait_for_pauses_and_renewals(machine, proxied, w
     else:
         untrusted.faults.refuse = True
     await network.cut_all()
+    refused = network.accepted
     calls = [asyncio.ensure_future(answers(connection, timeout=60)) for _ in range(5)]
-    await asyncio.sleep(0.5)
-    await asyncio.wait_for(connection.close(), 1)
-    for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1):
+    await until(lambda: network.accepted > refused)
+    if what == "renewal":
+        await until(lambda: untrusted.held)
+    async with asyncio.timeout(20):  # pauses and renewals take 30 s
+        await connection.close()
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    for error in errors:
         assert isinstance(error, ConnectionClosedError | TransportError)
     untrusted.faults.blackhole = False  # so that the proxy notices, too
     await until(lambda: not untrusted.open_connections)

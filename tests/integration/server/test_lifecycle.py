@@ -15,7 +15,7 @@ import pytest
 
 from blindai_async._pb import health_pb2
 from blindai_async._pb import securedexchange_pb2 as pb
-from blindai_async.server import BlindAIServer
+from blindai_async.server import BlindAIServer, run_until_signalled
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 SERVICES = {"attested": "securedexchange.Exchange", "untrusted": "untrusted.Attestation"}
@@ -214,6 +214,61 @@ async def test_a_signal_drains_a_served_process(onnx_models, raw_client, number)
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_loop_without_signal_handlers_of_its_own_is_told_too(monkeypatch):
+    """As on Windows."""
+
+    def none(number, handler, *args):
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", none)
+    before = signal.getsignal(signal.SIGTERM)
+    server = BlindAIServer(attested_port=0, untrusted_port=0)
+    ready = asyncio.Event()
+    running = asyncio.ensure_future(
+        run_until_signalled(server, on_ready=lambda server: ready.set())
+    )
+    await asyncio.wait_for(ready.wait(), 60)
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(running, 60)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+NOISE = """
+import asyncio, ssl, sys, warnings
+from blindai_async.server import BlindAIServer
+from blindai_async.server.identity import make_enclave_identity
+
+async def main():
+    async with BlindAIServer(attested_port=0, untrusted_port=0, grace=0.0) as server:
+        import grpc
+
+        credentials = grpc.ssl_channel_credentials(make_enclave_identity().certificate_pem)
+        options = [("grpc.ssl_target_name_override", "blindai-srv")]
+        target = f"127.0.0.1:{server.attested_port}"
+        async with grpc.aio.secure_channel(target, credentials, options) as channel:
+            try:
+                await channel.unary_unary("/x/y")(b"", timeout=5)
+            except grpc.aio.AioRpcError:
+                return
+            raise AssertionError("a wrong certificate was taken")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("verbosity", [None, "INFO"])
+async def test_grpc_writes_nothing_past_pythons_logging_unless_it_is_asked_to(verbosity):
+    env = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", NOISE),
+        stderr=asyncio.subprocess.PIPE,
+        env=env | ({} if verbosity is None else {"GRPC_VERBOSITY": verbosity}),
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors
+    assert (b"ssl_transport_security" in errors) == (verbosity is not None)
 
 
 async def presented(port):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from blindai_async._client import model_source
-from blindai_async._client.model_source import open_model
+from blindai_async._client.model_source import ModelSource, open_model
 
 LARGE = os.urandom(5 << 20)  # three blocks, the last not full
 
@@ -127,3 +130,27 @@ async def test_a_file_that_shrinks_meanwhile_is_refused(tmp_path):
         os.truncate(path, 3 << 20)
         with pytest.raises(OSError, match=f"{3 << 20} bytes, not {5 << 20}"):
             [_ async for _ in blocks]
+
+
+async def test_nobody_waits_for_a_read_that_hangs_and_the_file_is_closed_after_it():
+    class Hanging(io.BytesIO):
+        def read(self, size=-1):
+            reached.set()
+            assert go_on.wait(30)
+            return super().read(size)
+
+        def close(self):
+            super().close()
+            closed.set()
+
+    reached, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    source = ModelSource(Hanging(b"onnx"), memoryview(b""), "m.onnx", 4)
+    reading = asyncio.ensure_future(read(source))
+    assert await asyncio.to_thread(reached.wait, 30)
+    reading.cancel()
+    done, _ = await asyncio.wait((reading,), timeout=10)
+    assert done
+    source.close()  # a buffered file's own close would wait for the read
+    assert not closed.is_set()
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 30)

@@ -191,7 +191,9 @@ class TestAProofOfAPrediction:
                 response.validate("m", X, **options)
 
     @pytest.mark.parametrize(
-        "forged", [{"output": []}, {"model_id": "other"}], ids=lambda forged: next(iter(forged))
+        "forged",
+        [{"output": []}, {"model_id": "other"}, {"inference_time": 7}],
+        ids=lambda forged: next(iter(forged)),
     )
     def test_is_refused_where_its_fields_are_not_its_payloads(self, enclave, forged):
         """A pickle from elsewhere could bring other outputs beside a genuine payload."""
@@ -240,6 +242,14 @@ class TestAProofOfAnUpload:
             response.validate(sha256(b"another").digest(), **options)
         with pytest.raises(AttestationError):
             response.validate(sha256(MODEL).digest())
+
+    def test_is_refused_where_its_model_id_is_not_its_payloads(self, enclave):
+        digest = sha256(MODEL).digest()
+        response = UploadModelResponse.from_bytes(
+            enclave.proof(enclave.uploaded(model_hash=digest))
+        ).model_copy(update={"model_id": "another"})
+        with pytest.raises(SignatureError, match="fields are not what"):
+            response.validate(digest, allow_simulation_mode=True)
 
     @pytest.mark.parametrize(
         "model_hash", [b"", sha256(MODEL).digest()[:31], sha256(MODEL).hexdigest().encode()]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from blindai_async.errors import TensorError
-from blindai_async.tensors import ModelDatumType, Tensor, TensorInfo, translate_tensors
+from blindai_async.tensors import ModelDatumType, Tensor, TensorInfo, flat, translate_tensors
 from blindai_async.tensors.inputs import conversion_is_costly
 
 NUMPY_NAMES = ["f4", "f8", "i4", "i8", "u4", "u8", "u1", "u2", "i1", "i2", "?"]
@@ -191,3 +191,66 @@ def test_only_large_conversions_are_called_costly():
     assert conversion_is_costly([image, image.astype(">f4")])
     assert not conversion_is_costly([1, 2, 3])
     assert conversion_is_costly([0.0] * 20_000)
+
+
+def test_what_many_small_conversions_take_is_added_up():
+    part = np.zeros((100, 300), np.float32).T  # 120 KB each
+
+    assert conversion_is_costly([[0.0] * 1000] * 64)
+    assert conversion_is_costly([[[0.0] * 10] * 10] * 1000)
+    assert conversion_is_costly([[1]] * 20_000)
+    assert not conversion_is_costly([[0.0] * 100] * 10)
+    assert conversion_is_costly([part] * 20)
+    assert not conversion_is_costly([part])
+    endless = []
+    endless.append(endless)
+    assert not conversion_is_costly(endless)
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 1000), (2, 3, 5000), (10_000, 1), (3, 1, 1, 4097), (1, 4096), (5, 0), (2, 2)]
+)
+@pytest.mark.parametrize("dtype", ["f32", "i64"])
+def test_nested_lists_of_any_depth_are_converted_whole_and_in_slices(shape, dtype, monkeypatch):
+    numbers = np.arange(np.prod(shape)).reshape(shape)
+    sizes = []
+    convert = flat._convert
+
+    def noting(part, expected, *rest):
+        sizes.append(int(np.prod(expected)))
+        return convert(part, expected, *rest)
+
+    monkeypatch.setattr(flat, "_convert", noting)
+    (wire,) = translate_tensors(numbers.tolist(), dtype, [numbers.size])
+
+    assert wire.array.tolist() == numbers.ravel().tolist()
+    assert max(sizes) <= flat._SLICE
+
+
+@pytest.mark.parametrize("at", [1, 5000, 9999])
+@pytest.mark.parametrize("wrong", [[1], [1, 2, 3], 7, [[1, 2]], "ab", [1, None]])
+def test_a_list_that_is_ragged_far_behind_its_beginning_is_refused(at, wrong):
+    rows = [[1, 2]] * 10_000
+    rows[at] = wrong
+
+    assert "input 0" in refused(rows, "i32", [10_000, 2])
+
+
+@pytest.mark.parametrize("wrong", [[1] * 4999, 7, [[1]] * 5000])
+def test_so_is_one_of_long_rows(wrong):
+    assert "input 0" in refused([[1] * 5000, wrong], "i32", [2, 5000])
+
+
+def test_arrays_in_nested_lists_are_rows():
+    row = np.arange(5000)
+
+    (wire,) = translate_tensors([[row, row], [row, row]], "i64", (4, 5000))
+
+    assert np.array_equal(wire.array, np.array([row] * 4))
+
+
+def test_lists_in_lists_have_a_limit():
+    endless = []
+    endless.append(endless)
+
+    assert "deep" in refused(endless, "f32", [1])

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blindai_async.cli import console
-from blindai_async.cli.local_server import kept_platform, make_server, write_client_files
+from blindai_async.cli.local_server import (
+    kept_platform,
+    make_server,
+    server_directory,
+    write_client_files,
+)
 from blindai_async.cli.run_command import OperationError, operation
 
 if TYPE_CHECKING:
@@ -28,7 +33,11 @@ async def serve(
     ] = 50052,
     directory: Annotated[
         Path | None,
-        typer.Option("--directory", help="Keeps certificate and models; else a temporary one."),
+        typer.Option(
+            "--directory",
+            help="Keeps the host's certificate and the models; else the directory of --emulate-sgx "
+            "does, or a temporary one.",
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -42,8 +51,9 @@ async def serve(
         typer.Option(
             "--emulate-sgx",
             metavar="DIR",
-            help="Answer in hardware mode with an emulated platform, whose keys DIR keeps and "
-            "where policy.toml, host_server.pem and root.pem for clients are written.",
+            help="Answer in hardware mode with an emulated platform. DIR keeps its keys, the "
+            "host's certificate and the models, and policy.toml, host_server.pem and root.pem for "
+            "clients are written there.",
         ),
     ] = None,
     emulate_tdx: Annotated[
@@ -59,6 +69,9 @@ async def serve(
     # The server says about itself what its user has to know.
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     platform, client_files = _platform(emulate_sgx, emulate_tdx)
+    if directory is None and client_files is not None:
+        # A client was given the host's certificate as a file: another one would lock it out.
+        directory = server_directory(client_files)
     server = make_server(
         host=host,
         attested_port=attested_port,
