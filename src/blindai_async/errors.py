@@ -27,6 +27,8 @@
     ├── UnverifiedHostWarning            the host's certificate was taken from the network
     └── UntrustedRootWarning             evidence is judged under a root that is not Intel's
 
+    BatchingWarning (UserWarning)        a model's rows depend on each other: its calls go alone
+
 The builtin bases let existing code go on working: ``except ConnectionError``, ``except ValueError``
 and ``except TimeoutError`` catch what their names say. A missing policy, certificate or model file
 is the builtin ``FileNotFoundError``. Every error can be pickled, with all its attributes.
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttestationError",
+    "BatchingWarning",
     "BlindAIError",
     "CloudLookupError",
     "ConnectionClosedError",
@@ -281,6 +284,10 @@ class UnverifiedHostWarning(SecurityWarning):
 
 class UntrustedRootWarning(SecurityWarning):
     """Evidence is judged under a root of trust that is not Intel's."""
+
+
+class BatchingWarning(UserWarning):
+    """The rows of a model depend on each other, so that its calls are no longer joined."""
 
 
 def own_instance(error: BaseException) -> BaseException:

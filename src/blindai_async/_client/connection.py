@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -159,17 +160,20 @@ class AsyncConnection(ConnectionLife):
                     timeout=left,
                 )
 
-        response = await self._calls.run(
-            "upload_model",
-            send,
-            _seconds(timeout, self._settings.timeouts.upload),
-            # Without an id of the caller's a second upload would leave a second model.
-            may_repeat=lambda: model_id is not None or not begun,
-        )
+        batcher = self._batcher
+        replacing = batcher.replacing(model_id) if batcher and model_id else nullcontext()
+        with replacing:
+            response = await self._calls.run(
+                "upload_model",
+                send,
+                _seconds(timeout, self._settings.timeouts.upload),
+                # Without an id of the caller's a second upload would leave a second model.
+                may_repeat=lambda: model_id is not None or not begun,
+            )
         self.input_specs = [[list(entry.dims), entry.dtype] for entry in spec.inputs]
         self.output_specs = [entry.dtype for entry in spec.outputs]
-        if self._batcher is not None:
-            self._batcher.forget(response.model_id)
+        if batcher is not None:
+            batcher.name_inputs(response.model_id, [entry.name for entry in spec.inputs])
         return response
 
     async def predict(
@@ -214,21 +218,13 @@ class AsyncConnection(ConnectionLife):
         timeout = _seconds(timeout, self._settings.timeouts.call)
         batcher = self._batcher if batch and not sign else None
         try:
-            if batcher is not None and batcher.room.full:
-                await batcher.room.wait(timeout)
-                timeout -= time.perf_counter() - started
             if conversion_is_costly(tensors):
                 inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
+                timeout -= time.perf_counter() - started
             else:
                 inputs = translate_tensors(tensors, dtype, shape)
-            if batcher is not None and batcher.idle and await batcher.nobody_else_comes():
-                response = await batcher.send_alone(model_id, inputs, timeout)
-            elif batcher is not None and (place := batcher.enqueue(model_id, inputs, timeout)):
-                try:
-                    response = await place.future
-                except BaseException:
-                    batcher.leave(place)
-                    raise
+            if batcher is not None:
+                response = await batcher.predict(model_id, inputs, timeout)
             else:
                 wire = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
                 response = await self._send(model_id, wire, timeout, sign=sign)
