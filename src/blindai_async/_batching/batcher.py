@@ -94,7 +94,7 @@ class Batcher:
         if queue is None:
             tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
             return await self._send(model_id, tensors, timeout)
-        if not queue.independence.joined:
+        if not queue.independence.joined and not self._has_to_wait(queue):
             return await self._go_alone(queue, inputs, rows, timeout)
         if self._capacity.full:
             started = self._loop.time()
@@ -144,6 +144,17 @@ class Batcher:
         self._queues[key] = queue
         return queue
 
+    @staticmethod
+    def _has_to_wait(queue: BatchQueue) -> bool:
+        """Whether a call waits although its kind is not joined: until it is, perhaps.
+
+        Of thousands of calls that come at once, only some have to go before a probe has passed.
+        """
+        independence = queue.independence
+        if independence.state is State.ALONE:
+            return False
+        return bool(queue) or queue.in_flight + queue.going_alone >= independence.most_alone
+
     @property
     def _idle(self) -> bool:
         """Whether nothing waits or is under way, and nobody has to wait for company."""
@@ -167,12 +178,12 @@ class Batcher:
         """
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
         epoch = queue.independence.epoch
-        self._dispatcher.in_flight += 1
+        self._dispatcher.begin_call(queue, 1)
         try:
             self._recorder.queue_wait.add(0.0)
             response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._dispatcher.end_call()
+            self._dispatcher.end_call(queue, 1)
         if epoch == queue.independence.epoch:
             queue.independence.note_answer(output_signature(response, rows), self._loop.time())
         return response
@@ -193,9 +204,15 @@ class Batcher:
         queue.going_alone += 1
         response = None
         try:
-            response = await self._send(queue.model_id, tensors, timeout)
+            if independence.state is State.ALONE:
+                response = await self._send(queue.model_id, tensors, timeout)
+            else:
+                self._recorder.queue_wait.add(0.0)
+                response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
             queue.going_alone -= 1
+            if queue:
+                self._dispatcher.wake()
             if epoch == independence.epoch:
                 if observed:
                     independence.observing -= 1

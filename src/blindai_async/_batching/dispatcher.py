@@ -64,7 +64,8 @@ class BatchDispatcher:
         # Those with callers waiting, the one that was served last at the end.
         self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._deadlines = DeadlineTimer(self._loop)
-        self.in_flight = 0
+        self.in_flight = 0  # requests under way
+        self._batches = 0  # of them, those that take a slot
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn: asyncio.Handle | None = None
@@ -132,7 +133,9 @@ class BatchDispatcher:
         are not too many such queues: their callers would wait as long as the busiest model takes.
         """
         most = self._options.max_in_flight
-        return self.in_flight < (most if queue.in_flight else 2 * most)
+        if not queue.independence.joined:
+            return queue.in_flight + queue.going_alone < queue.independence.most_alone
+        return self._batches < (most if queue.in_flight else 2 * most)
 
     def _dispatch(self, queue: BatchQueue) -> bool:
         independence = queue.independence
@@ -140,25 +143,33 @@ class BatchDispatcher:
         batch = queue.take(self._options, _AUDITED if audited else self._options.max_batch_size)
         if not batch.requests:
             return False  # all of them were cancelled, and are about to withdraw
-        self.in_flight += 1
-        queue.in_flight += 1
+        slots = int(independence.joined)  # what goes alone takes none: it would starve the batches
+        self.begin_call(queue, slots)
         self._capacity.release(len(batch.requests))
         now = self._loop.time()
         self._recorder.queue_wait.add_all([now - request.queued_at for request in batch.requests])
         carry = self._audit(queue, batch) if audited else self._carry(queue, batch)
-        self._launch(batch, carry).add_done_callback(lambda _: self._complete(queue))
+        self._launch(batch, carry).add_done_callback(lambda _: self.end_call(queue, slots))
         return True
 
-    def _complete(self, queue: BatchQueue) -> None:
-        queue.in_flight -= 1
-        self.end_call()
+    def begin_call(self, queue: BatchQueue, slots: int) -> None:
+        """Note that a request of a queue is on its way, and takes so many slots."""
+        self.in_flight += 1
+        self._batches += slots
+        queue.in_flight += 1
 
-    def end_call(self) -> None:
-        """A request is no longer under way."""
+    def end_call(self, queue: BatchQueue, slots: int) -> None:
+        """Note that a request of a queue has ended, and gives its slots back."""
         self.in_flight -= 1
+        self._batches -= slots
+        queue.in_flight -= 1
+        self.wake()
+        self._note_idle()
+
+    def wake(self) -> None:
+        """Look whether something that waits can go now."""
         if self._ready:
             self._dispatch_soon()
-        self._note_idle()
 
     def _note_idle(self) -> None:
         if self._capacity.empty and not self.in_flight:
@@ -229,20 +240,23 @@ class BatchDispatcher:
         return await self._send(model_id, tensors, timeout)
 
     async def _after_refusal(self, queue: BatchQueue, batch: Batch, error: TransportError) -> None:
-        """Send the two halves of a batch that was refused, and learn whose fault it was.
+        """Send the callers' rows in smaller requests, and learn whose fault it was.
 
-        A single row that the model does not take is found in a few steps, and fails nobody else.
+        A batch that was too large, or came when the server had too much to do, is halved. One that
+        was refused for its content is taken apart: a row that the model does not take fails its
+        own caller and nobody else.
         """
         independence, epoch = queue.independence, queue.independence.epoch
-        if _is_too_large(error):
-            independence.shrink(batch.rows)
         waiting = batch.waiting()
-        middle = (len(waiting) + 1) // 2
-        halves = [half for half in (waiting[:middle], waiting[middle:]) if half]
-        await self._carry_all(queue, halves)
         if not isinstance(error, RequestRejectedError) or _is_too_large(error):
+            if _is_too_large(error):
+                independence.shrink(batch.rows)
+            middle = (len(waiting) + 1) // 2
+            halves = [half for half in (waiting[:middle], waiting[middle:]) if half]
+            await self._carry_all(queue, halves)
             return
-        answered = len(waiting) > 1 and all(request.answered for request in waiting)
+        await self._one_by_one(queue, batch)
+        answered = bool(waiting) and all(request.answered for request in waiting)
         if answered and epoch == independence.epoch:
             independence.blame_batch(self._loop.time())
 

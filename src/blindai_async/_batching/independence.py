@@ -18,6 +18,7 @@ _AUDIT_AFTER = 8  # batches, the first time; then after thrice as many each time
 # Seconds until a kind whose calls go alone is probed anew: the first time, and at most.
 _RECONSIDER = {"dependent": 60.0, "refused": 1.0}
 _RECONSIDER_AT_MOST = 86_400.0
+_MOST_ALONE = 64  # calls of a kind under way, before it is known whether it can be joined
 _RETRY_AFTER = 0.05  # seconds, where a probe found out nothing; doubled each time
 _RETRY_AFTER_AT_MOST = 60.0
 
@@ -44,6 +45,7 @@ class RowIndependence:
         limit: rows that a batch may have now.
         epoch: counts the changes after which an answer to a batch sent before is not to be used.
         observed: callers' rows with the answers that they got alone.
+        most_alone: calls that may go alone at once, before it is known whether they have to.
         observing: calls under way whose rows are to be observed.
         probing: a probe is under way.
         probes: how many have been made.
@@ -64,6 +66,7 @@ class RowIndependence:
         "difference",
         "epoch",
         "limit",
+        "most_alone",
         "observed",
         "observing",
         "probes",
@@ -77,6 +80,7 @@ class RowIndependence:
         self._mode = mode
         self._audit_every = options.audit_every
         self._largest = options.max_batch_size
+        self.most_alone = options.max_in_flight if mode == "assume" else _MOST_ALONE
         self.epoch = self.probes = 0
         self.difference = 0.0
         self._pause = 0.0

@@ -78,10 +78,10 @@ async def test_the_last_callers_cancellation_cancels_the_request(
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0.05)
 
-    carriers = [t for t in before if "Batcher._carry" in repr(t)]
+    carriers = [t for t in before if "BatchDispatcher._carry" in repr(t)]
     assert carriers
     assert all(t.cancelled() for t in carriers)
-    assert not [t for t in asyncio.all_tasks() if "Batcher._carry" in repr(t)]
+    assert not [t for t in asyncio.all_tasks() if "BatchDispatcher._carry" in repr(t)]
 
 
 async def test_each_caller_has_its_own_deadline(held, requests, rows):
