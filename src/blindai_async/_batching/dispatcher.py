@@ -196,6 +196,9 @@ class BatchDispatcher:
         """Send a batch and hand out its answer."""
         independence, epoch = queue.independence, queue.independence.epoch
         several = len(batch.requests) > 1
+        if several and not independence.joined:  # any more: it was, when the batch was formed
+            await self._one_by_one(queue, batch)
+            return
         tensors = join([request.inputs for request in batch.requests], batch.rows, queue.shared)
         try:
             response = await self.request(
