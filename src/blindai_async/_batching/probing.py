@@ -144,10 +144,10 @@ class Probe:
             await self._try(few)
         except RequestRejectedError as error:
             return Verdict("refused", f"the model takes no batches: {error}")
-        rows = await self._try_full(most, sum(block.rows for block in few))
         targets = list(self._observed)
         if await self._try_variants(variants, most):
             targets += variants
+        rows = await self._try_full(targets, most, sum(block.rows for block in few))
         return await to_thread.run_sync(self._judge, targets, rows)
 
     def _most_rows(self) -> int:
@@ -204,11 +204,15 @@ class Probe:
                 f"rows got another answer beside others than alone (by {difference:.2g} of it)"
             )
 
-    async def _try_full(self, most: int, proven: int) -> int:
-        """Fill batches, with the callers' rows and with outliers; the rows that passed."""
+    async def _try_full(self, targets: Sequence[Block], most: int, proven: int) -> int:
+        """Fill batches, with rows whose answers are known and with outliers beside them.
+
+        Returns:
+            The rows of the largest batch that passed.
+        """
         rows = most
         while rows > proven:
-            blocks = repeated(self._observed, rows, self._generator)
+            blocks = repeated(targets, rows, self._generator)
             try:
                 plain = await self._try(blocks)
             except TransportError as error:
@@ -219,7 +223,7 @@ class Probe:
             proven = max(proven, sum(block.rows for block in blocks))
             break
         else:
-            blocks = repeated(self._observed, proven, self._generator)
+            blocks = repeated(targets, proven, self._generator)
             plain = await self._try(blocks)
         if self._options.probe_values == "derived":
             for parity in (0, 1):

@@ -1,0 +1,56 @@
+"""What the server does with a prediction, without a network: requests, ONNX Runtime, replies."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async._wire.tensor_data import request_frames
+from blindai_async.errors import RequestRejectedError
+from blindai_async.proofs.responses import PredictResponse
+from blindai_async.server.inference.onnx_runtime import Inference, Model
+from blindai_async.server.rpc.replies import prediction_reply
+from blindai_async.server.rpc.requests import PredictionRequest
+from blindai_async.server.status_errors import RefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blindai_async._wire.tensor_data import OutgoingTensor
+
+
+class LocalPredictor:
+    """Answers predictions of one model.
+
+    Attributes:
+        model: may be replaced by another one.
+        rows: of each request, the rows of its first input.
+        errors: raised for the coming requests, one each, where it holds some.
+    """
+
+    def __init__(self, onnx: bytes) -> None:
+        self.model = Model(onnx)
+        self.rows: list[int] = []
+        self.errors: list[Exception] = []
+
+    async def __call__(
+        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float
+    ) -> PredictResponse:
+        request = PredictionRequest(1 << 30, lambda size: None)
+        trailer = pb.RunModelRequest(model_id=model_id).SerializeToString()
+        for frame in request_frames(tensors, trailer, 1 << 20):
+            request.accept(frame)
+        if self.errors:
+            raise self.errors.pop(0)
+        try:
+            arrived = request.finish()
+            self.rows.append(arrived[0].dims[0] if arrived[0].dims else 0)
+            started = time.perf_counter()
+            outputs = Inference(self.model, arrived).run()
+        except RefusalError as refusal:
+            raise RequestRejectedError(
+                f"predict: {refusal.details}", code=refusal.code.name, details=refusal.details
+            ) from refusal
+        reply = prediction_reply(outputs, time.perf_counter() - started)
+        return PredictResponse.from_reply(reply, model_id=model_id)
