@@ -68,7 +68,7 @@ class Batching(BaseModel):
         atol: the absolute difference, added to the relative one. Where None, 1e-6 for float32 and
             1e-12 for float64.
         probe_values: what probes may hold. "derived": the callers' rows, and rows made of them:
-            scaled by up to 1e8, rearranged. "observed": the callers' rows as they came and nothing
+            scaled by up to 1e12, rearranged. "observed": the callers' rows as they came and nothing
             else, for models that must not see a value that nobody chose. It finds less: a
             dependence that only an outlier shows stays hidden until a caller sends one and an
             audit meets it.

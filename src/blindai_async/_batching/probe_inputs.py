@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 # A neighbour that is so much larger moves what a batch has in common: a quantisation's scale, a
-# mean, a largest value, a threshold.
-_OUTLIERS = (1e4, -1e4, 1e8, 1e2)
+# mean, a largest value, a threshold. One that is so much smaller moves a least value.
+_OUTLIERS = (1e4, -1e4, 1e12, 1e-6, -1e8, 0.0)
 # And smaller ones show what large rows hide: attention that looks at nothing but itself.
 _GENTLE = (0.3, 1e-2, 1e-4, -0.3, 3.0)
 _SMALL_RANGE = 1  # bytes of an integer whose whole range may be sent: larger ones may be sizes
