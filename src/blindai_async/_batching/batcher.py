@@ -178,12 +178,12 @@ class Batcher:
         """
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
         epoch = queue.independence.epoch
-        self._dispatcher.begin_call(queue, 1)
+        self._dispatcher.begin_call(queue)
         try:
             self._recorder.queue_wait.add(0.0)
             response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._dispatcher.end_call(queue, 1)
+            self._dispatcher.end_call(queue)
         if epoch == queue.independence.epoch:
             queue.independence.note_answer(output_signature(response, rows), self._loop.time())
         return response
@@ -201,7 +201,7 @@ class Batcher:
             inputs = own_copies(inputs)
             independence.observing += 1
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-        queue.going_alone += 1
+        self._dispatcher.begin_alone(queue)
         response = None
         try:
             if independence.state is State.ALONE:
@@ -210,9 +210,7 @@ class Batcher:
                 self._recorder.queue_wait.add(0.0)
                 response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            queue.going_alone -= 1
-            if queue:
-                self._dispatcher.wake()
+            self._dispatcher.end_alone(queue)
             if epoch == independence.epoch:
                 if observed:
                     independence.observing -= 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from blindai_async._wire.tensor_data import OutgoingTensor, array_bytes, encode_info, outgoing
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ BatchKey: TypeAlias = "tuple[str | int | bytes, ...]"
 OutputSignature: TypeAlias = "tuple[tuple[ModelDatumType, tuple[int, ...]], ...]"
 
 _NOTHING: frozenset[int] = frozenset()
+_SMALL = 4096  # bytes of a call
 _LONGEST_IN_KEY = 64  # bytes; of longer ones the digest
 
 
@@ -73,7 +76,7 @@ def _in_key(data: memoryview) -> bytes:
 def join(
     calls: Sequence[Sequence[InputTensor]], rows: int, shared: Collection[int] = _NOTHING
 ) -> list[OutgoingTensor]:
-    """Join the inputs of several calls of one kind along axis 0, without copying any.
+    """Join the inputs of several calls of one kind along axis 0; large ones are not copied.
 
     Args:
         calls: the inputs of each call.
@@ -85,8 +88,11 @@ def join(
         if index in shared:
             joined.append(outgoing(tensor, index))
             continue
-        buffers = [array_bytes(inputs[index].array) for inputs in calls]
         info = encode_info([rows, *tensor.shape[1:]], tensor.datum_type, index)
+        arrays = [inputs[index].array for inputs in calls]
+        if arrays[0].nbytes <= _SMALL:  # a view of each would take longer than a copy of all
+            arrays = [np.concatenate(arrays)]
+        buffers = [array_bytes(array) for array in arrays]
         joined.append(OutgoingTensor(info, buffers, sum(buffer.nbytes for buffer in buffers)))
     return joined
 

@@ -6,36 +6,40 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from blindai_async._batching.queue import PendingRequest
 
 __all__ = ["DeadlineTimer"]
 
+_NEVER = float("inf")
+
 
 class DeadlineTimer:
-    """One timer for all callers: one for each would cost as much as the rest of its wait."""
+    """One timer for all callers: one for each would cost as much as the rest of its wait.
 
-    __slots__ = ("_loop", "_requests", "_timer")
+    Args:
+        loop: runs the timer.
+        pending: tells who waits. It is asked when the timer fires, which is rarely: no list is
+            kept of callers who are nearly always answered long before.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_at", "_loop", "_pending", "_timer")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pending: Callable[[], Iterable[PendingRequest]],
+    ) -> None:
         self._loop = loop
-        self._requests: set[PendingRequest] = set()
+        self._pending = pending
         self._timer: asyncio.TimerHandle | None = None
+        self._at = _NEVER
 
-    def add(self, request: PendingRequest) -> None:
-        """End the wait of a request at its deadline."""
-        self._requests.add(request)
-        if self._timer is None or request.deadline < self._timer.when():
-            self._set(request.deadline)
-
-    def discard(self, request: PendingRequest) -> None:
-        """Let a request go. The timer stays: it finds nobody, or the next one."""
-        self._requests.discard(request)
-
-    def discard_all(self, requests: Iterable[PendingRequest]) -> None:
-        """Let the requests of a batch go."""
-        self._requests.difference_update(requests)
+    def add(self, deadline: float) -> None:
+        """See to a deadline, in the loop's time, of a caller who waits from now on."""
+        if deadline < self._at:
+            self._set(deadline)
 
     def stop(self) -> None:
         """End no wait any more."""
@@ -44,14 +48,16 @@ class DeadlineTimer:
 
     def _set(self, when: float) -> None:
         self.stop()
+        self._at = when
         self._timer = self._loop.call_at(when, self._expire)
 
     def _expire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for request in self._requests:
+        self._timer, self._at = None, _NEVER
+        now, next_deadline = self._loop.time(), _NEVER
+        for request in self._pending():
             if request.deadline <= now:
                 request.fail(request.expired())
-        coming = [request.deadline for request in self._requests if request.deadline > now]
-        if coming:
-            self._set(min(coming))
+            else:
+                next_deadline = min(next_deadline, request.deadline)
+        if next_deadline < _NEVER:
+            self._set(next_deadline)

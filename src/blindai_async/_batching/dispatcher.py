@@ -18,7 +18,7 @@ from blindai_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from blindai_async._batching.capacity import QueueCapacity
     from blindai_async._batching.compatibility import BatchKey
@@ -63,11 +63,11 @@ class BatchDispatcher:
         self._loop = asyncio.get_running_loop()
         # Those with callers waiting, the one that was served last at the end.
         self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
-        self._deadlines = DeadlineTimer(self._loop)
-        self.in_flight = 0  # requests under way
-        self._batches = 0  # of them, those that take a slot
+        self._deadlines = DeadlineTimer(self._loop, self._pending)
+        self.in_flight = 0  # batches under way
+        self._busy: set[BatchQueue] = set()  # those with calls under way
         self._idle = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Batch] = {}
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
         self._closed = False
@@ -77,7 +77,7 @@ class BatchDispatcher:
         if self._closed:
             raise closed_error()
         queue = request.queue
-        self._deadlines.add(request)
+        self._deadlines.add(request.deadline)
         self._capacity.taken += 1
         if not queue:
             self._ready[queue.key] = queue
@@ -86,13 +86,19 @@ class BatchDispatcher:
 
     def leave(self, request: PendingRequest) -> None:
         """Give up a wait without a result: rows that were not sent are withdrawn."""
-        self._deadlines.discard(request)
         batch, request.batch = request.batch, None
         if batch is not None:
             batch.leave()
         elif request.queue.withdraw(request):
             self._capacity.release(1)
             self._note_idle()
+
+    def _pending(self) -> Iterator[PendingRequest]:
+        """Everybody who waits, in a queue or in a batch."""
+        for queue in self._ready.values():
+            yield from queue.waiting()
+        for batch in self._under_way.values():
+            yield from (request for request in batch.requests if request.batch is batch)
 
     def _dispatch_soon(self) -> None:
         """Send what can be sent, once the callers that are about to run have had their turn.
@@ -129,13 +135,13 @@ class BatchDispatcher:
     def _has_slot(self, queue: BatchQueue) -> bool:
         """Whether a batch of this queue may go now.
 
-        A queue that has none under way does not wait for the batches of others, as long as there
-        are not too many such queues: their callers would wait as long as the busiest model takes.
+        The kinds that have calls under way share the slots, and each has one at least: who calls a
+        quiet model would otherwise wait behind all that a busy one has sent to the server.
         """
-        most = self._options.max_in_flight
         if not queue.independence.joined:
             return queue.in_flight + queue.going_alone < queue.independence.most_alone
-        return self._batches < (most if queue.in_flight else 2 * most)
+        others = len(self._busy) - (queue in self._busy)
+        return queue.in_flight < max(1, self._options.max_in_flight // (1 + others))
 
     def _dispatch(self, queue: BatchQueue) -> bool:
         independence = queue.independence
@@ -143,28 +149,41 @@ class BatchDispatcher:
         batch = queue.take(self._options, _AUDITED if audited else self._options.max_batch_size)
         if not batch.requests:
             return False  # all of them were cancelled, and are about to withdraw
-        slots = int(independence.joined)  # what goes alone takes none: it would starve the batches
-        self.begin_call(queue, slots)
+        self.begin_call(queue)
         self._capacity.release(len(batch.requests))
         now = self._loop.time()
         self._recorder.queue_wait.add_all([now - request.queued_at for request in batch.requests])
         carry = self._audit(queue, batch) if audited else self._carry(queue, batch)
-        self._launch(batch, carry).add_done_callback(lambda _: self.end_call(queue, slots))
+        self._launch(batch, carry).add_done_callback(lambda _: self.end_call(queue))
         return True
 
-    def begin_call(self, queue: BatchQueue, slots: int) -> None:
-        """Note that a request of a queue is on its way, and takes so many slots."""
+    def begin_call(self, queue: BatchQueue) -> None:
+        """Note that a batch of a queue is on its way."""
         self.in_flight += 1
-        self._batches += slots
         queue.in_flight += 1
+        self._busy.add(queue)
 
-    def end_call(self, queue: BatchQueue, slots: int) -> None:
-        """Note that a request of a queue has ended, and gives its slots back."""
+    def end_call(self, queue: BatchQueue) -> None:
+        """Note that a batch of a queue has ended."""
         self.in_flight -= 1
-        self._batches -= slots
         queue.in_flight -= 1
-        self.wake()
+        self._note_busy(queue)
         self._note_idle()
+
+    def begin_alone(self, queue: BatchQueue) -> None:
+        """Note that a call of a queue's kind is on its way, in its caller's own task."""
+        queue.going_alone += 1
+        self._busy.add(queue)
+
+    def end_alone(self, queue: BatchQueue) -> None:
+        """Note that such a call has ended."""
+        queue.going_alone -= 1
+        self._note_busy(queue)
+
+    def _note_busy(self, queue: BatchQueue) -> None:
+        if not queue.in_flight and not queue.going_alone:
+            self._busy.discard(queue)
+        self.wake()
 
     def wake(self) -> None:
         """Look whether something that waits can go now."""
@@ -178,13 +197,13 @@ class BatchDispatcher:
     def _launch(self, batch: Batch, carry: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(carry)
         batch.task = task
-        self._tasks.add(task)
+        self._under_way[task] = batch
         task.add_done_callback(lambda task: self._settle(batch, task))
         return task
 
     def _settle(self, batch: Batch, task: asyncio.Task[None]) -> None:
         """Whatever ended a batch, none of its callers is left waiting."""
-        self._tasks.discard(task)
+        del self._under_way[task]
         batch.task = None
         error = closed_error() if task.cancelled() else task.exception()
         if error is not None:
@@ -213,26 +232,16 @@ class BatchDispatcher:
         if not several:
             if epoch == independence.epoch:
                 independence.note_answer(signature, self._loop.time())
-            parts = [response]
-        elif epoch != independence.epoch or signature is None:
-            # Somebody else's rows may be in these answers: the model was replaced or found to be
-            # dependent while the batch was on its way.
+            _answer(batch, [response])
+        elif epoch == independence.epoch and signature == independence.signature:
+            independence.note_batch(batch.rows)
+            _answer(batch, response.split([request.rows for request in batch.requests]))
+        else:
             if epoch == independence.epoch:
                 independence.blame_batch(self._loop.time())
+            # Else the model was replaced, or found to be dependent, while the batch was on its way:
+            # in its answers one caller's rows may have changed another's.
             await self._one_by_one(queue, batch)
-            return
-        elif signature != independence.signature:
-            independence.restart("its outputs have changed")
-            await self._one_by_one(queue, batch)
-            return
-        else:
-            independence.note_batch(batch.rows)
-            parts = response.split([request.rows for request in batch.requests])
-        self._deadlines.discard_all(batch.requests)
-        for request, part in zip(batch.requests, parts, strict=True):
-            request.batch = None  # no cycle is left to the garbage collector
-            if not request.future.done():
-                request.future.set_result(part)
 
     async def request(
         self, model_id: str, tensors: Sequence[OutgoingTensor], rows: int, timeout: float
@@ -268,7 +277,7 @@ class BatchDispatcher:
         await self._carry_all(queue, [[request] for request in batch.waiting()])
 
     async def _carry_all(self, queue: BatchQueue, groups: Sequence[list[PendingRequest]]) -> None:
-        batches = [Batch(group) for group in groups]
+        batches = [Batch(group, sum(request.rows for request in group)) for group in groups]
         tasks = [self._launch(batch, self._carry(queue, batch)) for batch in batches]
         if tasks:
             await asyncio.wait(tasks)
@@ -300,9 +309,18 @@ class BatchDispatcher:
         for queue in self._ready.values():
             for request in queue.waiting():
                 request.fail(closed_error())
-        for task in self._tasks:
+        tasks = list(self._under_way)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _answer(batch: Batch, parts: Sequence[PredictResponse]) -> None:
+    """Give each caller of a batch its part of the answer."""
+    for request, part in zip(batch.requests, parts, strict=True):
+        request.batch = None  # no cycle is left to the garbage collector
+        if not request.future.done():
+            request.future.set_result(part)
 
 
 def _is_refusal(error: TransportError) -> bool:

@@ -40,6 +40,7 @@ class RowIndependence:
 
     Attributes:
         state: how calls are sent now.
+        joined: whether rows of several callers may share a request, as the state says.
         why: why not joined, in words.
         signature: of a row of the outputs, once a call was answered.
         limit: rows that a batch may have now.
@@ -65,6 +66,7 @@ class RowIndependence:
         "_until_audit",
         "difference",
         "epoch",
+        "joined",
         "limit",
         "most_alone",
         "observed",
@@ -96,6 +98,7 @@ class RowIndependence:
 
     def _begin(self, why: str) -> None:
         self.state = State.PROBING
+        self.joined = False
         self.why = why
         self.signature: OutputSignature | None = None
         self.limit = self._proven = 1
@@ -104,11 +107,6 @@ class RowIndependence:
         self._not_before = 0.0
         self._retry_after = _RETRY_AFTER
         self._audit_gap = self._until_audit = min(_AUDIT_AFTER, self._audit_every)
-
-    @property
-    def joined(self) -> bool:
-        """Whether rows of several callers may share a request."""
-        return self.state is State.JOINED
 
     def restart(self, why: str) -> None:
         """Drop what was learned: the model seems to be another one."""
@@ -188,7 +186,7 @@ class RowIndependence:
 
     def _join(self, rows: int) -> None:
         if not self.joined:
-            self.state, self.why = State.JOINED, ""
+            self.state, self.joined, self.why = State.JOINED, True, ""
             self.limit = self._proven = rows
             self.observed = []
         self._proven = max(self._proven, rows)
@@ -202,11 +200,11 @@ class RowIndependence:
         self._not_before = now + self._pause
 
     def blame_batch(self, now: float) -> None:
-        """A batch was refused, and none of its callers alone: the model has changed."""
+        """A batch was refused or answered oddly, and its callers were not: learn anew."""
         if self._mode == "assume":
             self.go_alone("refused", "the model takes no batches", now)
         else:
-            self.restart("a batch was refused")
+            self.restart("the model answers batches in another way than before")
 
     def shrink(self, rows: int) -> None:
         """A batch of so many rows was too large."""

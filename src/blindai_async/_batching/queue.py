@@ -68,9 +68,9 @@ class Batch:
 
     __slots__ = ("_live", "requests", "rows", "task")
 
-    def __init__(self, requests: list[PendingRequest]) -> None:
+    def __init__(self, requests: list[PendingRequest], rows: int) -> None:
         self.requests = requests
-        self.rows = sum(request.rows for request in requests)
+        self.rows = rows
         self.task: asyncio.Task[None] | None = None
         self._live = len(requests)
         for request in requests:
@@ -176,19 +176,21 @@ class BatchQueue:
         """
         taken: list[PendingRequest] = []
         rows = nbytes = 0
-        most = self.independence.limit
+        most_rows, most_bytes = self.independence.limit, options.max_batch_bytes
         if not self.independence.joined:
             callers = 1
         for request in self._waiting:
             if request.future.done():
                 continue
-            rows += request.rows
-            nbytes += request.nbytes
-            if taken and (rows > most or nbytes > options.max_batch_bytes):
+            more_rows, more_bytes = rows + request.rows, nbytes + request.nbytes
+            if taken and (more_rows > most_rows or more_bytes > most_bytes):
                 break
+            rows, nbytes = more_rows, more_bytes
             taken.append(request)
             if len(taken) == callers:
                 break
         for request in taken:
-            self.withdraw(request)
-        return Batch(taken)
+            del self._waiting[request]
+        self._rows -= rows
+        self._nbytes -= nbytes
+        return Batch(taken, rows)

@@ -10,7 +10,6 @@ from local_predictor import LocalPredictor
 from blindai_async._batching.compatibility import join, output_signature
 from blindai_async._batching.probe_inputs import Block
 from blindai_async._batching.probing import Probe
-from blindai_async.errors import TransportError
 from blindai_async.options import Batching
 from blindai_async.tensors.inputs import translate_tensors
 
