@@ -178,12 +178,12 @@ class Batcher:
         """
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
         epoch = queue.independence.epoch
-        self._dispatcher.begin_call(queue)
+        self._dispatcher.begin_call(queue, 1, 1)
         try:
             self._recorder.queue_wait.add(0.0)
             response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._dispatcher.end_call(queue)
+            self._dispatcher.end_call(queue, 1, 1)
         if epoch == queue.independence.epoch:
             queue.independence.note_answer(output_signature(response, rows), self._loop.time())
         return response

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchDispatcher", "closed_error"]
 
 _AUDITED = 8  # callers of an audited batch: each of them costs a request of its own
+_FEW = 4  # callers of a kind at once
 # What a server or gRPC says of a request or a reply that is too large. Any other
 # RESOURCE_EXHAUSTED is a server that has too much to do at the moment.
 _TOO_LARGE = ("larger than max", "too large", "too big", "too long", "exceeds")
@@ -65,6 +66,7 @@ class BatchDispatcher:
         self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._deadlines = DeadlineTimer(self._loop, self._pending)
         self.in_flight = 0  # batches under way
+        self._slots_taken = 0
         self._busy: set[BatchQueue] = set()  # those with calls under way
         self._idle = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Batch] = {}
@@ -135,38 +137,62 @@ class BatchDispatcher:
     def _has_slot(self, queue: BatchQueue) -> bool:
         """Whether a batch of this queue may go now.
 
-        The kinds that have calls under way share the slots, and each has one at least: who calls a
-        quiet model would otherwise wait behind all that a busy one has sent to the server.
+        The kinds that have calls under way share the slots, and one that has nothing under way
+        does not wait for the others': who calls a quiet model would otherwise wait behind all that
+        a busy one has sent to the server.
         """
         if not queue.independence.joined:
             return queue.in_flight + queue.going_alone < queue.independence.most_alone
-        others = len(self._busy) - (queue in self._busy)
-        return queue.in_flight < max(1, self._options.max_in_flight // (1 + others))
+        most = self._options.max_in_flight
+        kinds = len(self._busy) + (queue not in self._busy)
+        at_once = most if queue.in_flight else 2 * most
+        return queue.in_flight < max(1, most // kinds) and self._slots_taken < at_once
+
+    def _rows_now(self, queue: BatchQueue) -> int:
+        """How many rows the next batch may have.
+
+        Beside a kind with few callers, half as many: theirs are slowed down by every batch that the
+        server and this loop work on meanwhile.
+        """
+        limit = queue.independence.limit
+        if queue.callers > _FEW and any(other.callers <= _FEW for other in self._busy):
+            return max(1, limit // 2)
+        return limit
 
     def _dispatch(self, queue: BatchQueue) -> bool:
         independence = queue.independence
         audited = independence.joined and len(queue) > 1 and independence.audit_is_due()
-        batch = queue.take(self._options, _AUDITED if audited else self._options.max_batch_size)
+        if not independence.joined:
+            callers = 1
+        else:
+            callers = _AUDITED if audited else self._options.max_batch_size
+        batch = queue.take(callers, self._rows_now(queue), self._options.max_batch_bytes)
         if not batch.requests:
             return False  # all of them were cancelled, and are about to withdraw
-        self.begin_call(queue)
+        slots = int(independence.joined)  # what goes alone takes none: it would starve the batches
+        self.begin_call(queue, len(batch.requests), slots)
         self._capacity.release(len(batch.requests))
         now = self._loop.time()
         self._recorder.queue_wait.add_all([now - request.queued_at for request in batch.requests])
         carry = self._audit(queue, batch) if audited else self._carry(queue, batch)
-        self._launch(batch, carry).add_done_callback(lambda _: self.end_call(queue))
+        callers = len(batch.requests)
+        self._launch(batch, carry).add_done_callback(lambda _: self.end_call(queue, callers, slots))
         return True
 
-    def begin_call(self, queue: BatchQueue) -> None:
-        """Note that a batch of a queue is on its way."""
+    def begin_call(self, queue: BatchQueue, callers: int, slots: int) -> None:
+        """Note that a batch of a queue is on its way, with so many callers, in so many slots."""
         self.in_flight += 1
+        self._slots_taken += slots
         queue.in_flight += 1
+        queue.callers_in_flight += callers
         self._busy.add(queue)
 
-    def end_call(self, queue: BatchQueue) -> None:
-        """Note that a batch of a queue has ended."""
+    def end_call(self, queue: BatchQueue, callers: int, slots: int) -> None:
+        """Note that such a batch has ended."""
         self.in_flight -= 1
+        self._slots_taken -= slots
         queue.in_flight -= 1
+        queue.callers_in_flight -= callers
         self._note_busy(queue)
         self._note_idle()
 

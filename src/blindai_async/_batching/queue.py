@@ -101,12 +101,14 @@ class BatchQueue:
         independence: what is known of the kind.
         going_alone: calls of the kind under way that went without a batch.
         in_flight: batches of the kind under way.
+        callers_in_flight: their callers.
     """
 
     __slots__ = (
         "_nbytes",
         "_rows",
         "_waiting",
+        "callers_in_flight",
         "going_alone",
         "in_flight",
         "independence",
@@ -126,7 +128,7 @@ class BatchQueue:
         self.key = key
         self.shared = shared
         self.independence = independence
-        self.going_alone = self.in_flight = 0
+        self.going_alone = self.in_flight = self.callers_in_flight = 0
         self._waiting: dict[PendingRequest, None] = {}
         self._rows = self._nbytes = 0
 
@@ -138,6 +140,11 @@ class BatchQueue:
         """Whether the kind has no calls, waiting or under way, and no probe."""
         busy = self._waiting or self.going_alone or self.in_flight or self.independence.probing
         return not busy
+
+    @property
+    def callers(self) -> int:
+        """The calls of the kind, waiting or under way."""
+        return len(self._waiting) + self.going_alone + self.callers_in_flight
 
     def waiting(self) -> list[PendingRequest]:
         """The callers that wait, in order."""
@@ -165,20 +172,18 @@ class BatchQueue:
             return 0.0
         return next(iter(self._waiting)).queued_at + options.max_delay
 
-    def take(self, options: Batching, callers: int) -> Batch:
+    def take(self, callers: int, most_rows: int, most_bytes: int) -> Batch:
         """Take out the callers of the next batch: as many as fit, the first one in any case.
 
         Those that were cancelled in this turn of the loop are left to withdraw by themselves.
 
         Args:
-            options: how large a batch may be.
             callers: how many, at most.
+            most_rows: of all of them.
+            most_bytes: of their inputs.
         """
         taken: list[PendingRequest] = []
         rows = nbytes = 0
-        most_rows, most_bytes = self.independence.limit, options.max_batch_bytes
-        if not self.independence.joined:
-            callers = 1
         for request in self._waiting:
             if request.future.done():
                 continue
