@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import warnings
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
@@ -20,18 +18,17 @@ from blindai_async._batching.capacity import QueueCapacity
 from blindai_async._batching.compatibility import batch_key, output_signature, shared_inputs
 from blindai_async._batching.dispatcher import BatchDispatcher
 from blindai_async._batching.independence import RowIndependence, State
-from blindai_async._batching.probe_inputs import Block, distinct, own_copies
-from blindai_async._batching.probing import Predictor, Probe
+from blindai_async._batching.probe_inputs import own_copies
+from blindai_async._batching.prober import Prober
+from blindai_async._batching.probing import Predictor
 from blindai_async._batching.queue import BatchQueue, PendingRequest
 from blindai_async._telemetry.stats import ModelBatching
 from blindai_async._wire.tensor_data import outgoing
-from blindai_async.errors import BatchingWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from blindai_async._batching.compatibility import BatchKey
-    from blindai_async._batching.probing import Verdict
     from blindai_async._telemetry.recorder import Recorder
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
@@ -39,12 +36,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher", "Predictor"]
 
-log = logging.getLogger("blindai_async")
-
 # Kinds that are remembered while they have no callers; a client that never sends the same shape
 # twice must not fill the memory.
 _MAX_QUEUES = 1024
-_PROBES_AT_ONCE = 2
+_WITHOUT_BATCH_AXIS = ModelBatching(
+    state=State.ALONE.value,
+    why="its inputs have no batch axis in common (axis 0 of each, see Batching.shared)",
+    alone=1,
+)
 
 
 class Batcher:
@@ -64,16 +63,16 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._queues: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._capacity = QueueCapacity(options.max_queue)
-        self._dispatcher = BatchDispatcher(options, send, self._capacity, recorder, self._audit)
+        self._prober = Prober(options, send, lambda model_id: not self._is_replaced(model_id))
+        self._dispatcher = BatchDispatcher(
+            options, send, self._capacity, recorder, self._prober.audit
+        )
         self._looking = 0  # callers who look whether they are the only one
-        self._probe_slots = asyncio.Semaphore(_PROBES_AT_ONCE)
-        self._probes: set[asyncio.Task[None]] = set()
         self._declared = frozenset(index for index in options.shared if isinstance(index, int))
         self._shared_names = frozenset(name for name in options.shared if isinstance(name, str))
         self._named: dict[str, frozenset[int]] = {}  # of a model, its shared inputs' positions
+        self._unjoinable: set[str] = set()  # models that were called without a common batch axis
         self._replaced: Counter[str] = Counter()  # models that are being uploaded
-        self._warned: set[str] = set()  # of which models
-        self._draining = False
 
     async def predict(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
@@ -116,12 +115,19 @@ class Batcher:
         """The queue of a call, None where it can be joined with no other, and the call's rows."""
         declared = self._named.get(model_id, self._declared)
         key, rows = batch_key(model_id, inputs, declared)
-        if key is None or rows > self._options.max_batch_size:
+        if key is None:
+            self._note_unjoinable(model_id)
+            return None, rows
+        if rows > self._options.max_batch_size:
             return None, rows
         queue = self._queues.get(key)
         if queue is None:  # one that is empty is false
             queue = self._new_queue(model_id, key, inputs, declared)
         return queue, rows
+
+    def _note_unjoinable(self, model_id: str) -> None:
+        if len(self._unjoinable) < _MAX_QUEUES:
+            self._unjoinable.add(model_id)
 
     def _new_queue(
         self, model_id: str, key: BatchKey, inputs: Sequence[InputTensor], declared: frozenset[int]
@@ -158,7 +164,9 @@ class Batcher:
     @property
     def _idle(self) -> bool:
         """Whether nothing waits or is under way, and nobody has to wait for company."""
-        return not (self._dispatcher.in_flight or self._capacity.taken or self._options.max_delay)
+        return not (
+            self._dispatcher.shares.in_flight or self._capacity.taken or self._options.max_delay
+        )
 
     async def _nobody_else_comes(self) -> bool:
         """Let whoever calls at this same moment have a turn; tell whether that is nobody."""
@@ -201,7 +209,7 @@ class Batcher:
             inputs = own_copies(inputs)
             independence.observing += 1
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-        self._dispatcher.begin_alone(queue)
+        self._dispatcher.shares.begin_alone(queue)
         response = None
         try:
             if independence.state is State.ALONE:
@@ -210,96 +218,14 @@ class Batcher:
                 self._recorder.queue_wait.add(0.0)
                 response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._dispatcher.end_alone(queue)
+            self._dispatcher.shares.end_alone(queue)
+            self._dispatcher.wake()
             if epoch == independence.epoch:
                 if observed:
                     independence.observing -= 1
                 if response is not None:
-                    self._note_answer(queue, inputs if observed else None, rows, response)
+                    self._prober.note_alone(queue, inputs if observed else None, rows, response)
         return response
-
-    def _note_answer(
-        self,
-        queue: BatchQueue,
-        inputs: Sequence[InputTensor] | None,
-        rows: int,
-        response: PredictResponse,
-    ) -> None:
-        """Learn from an answer to rows that went alone; `inputs` are those to be observed."""
-        independence, now = queue.independence, self._loop.time()
-        independence.note_answer(output_signature(response, rows), now)
-        if independence.state is not State.PROBING:
-            return
-        if inputs is not None:
-            independence.observe(_block(inputs, rows, response))
-        if independence.ready(now):
-            self._start_probe(queue, independence.observed)
-
-    def _audit(self, queue: BatchQueue, requests: Sequence[PendingRequest]) -> None:
-        """Probe a kind that is joined, with the callers of a batch that were answered alone."""
-        blocks = [_block(r.inputs, r.rows, r.future.result()) for r in requests]
-        signature = queue.independence.signature
-        blocks = distinct(
-            block
-            for block, request in zip(blocks, requests, strict=True)
-            if output_signature(request.future.result(), request.rows) == signature
-        )
-        if blocks:
-            self._start_probe(queue, blocks)
-
-    def _start_probe(self, queue: BatchQueue, observed: Sequence[Block]) -> None:
-        if self._draining or self._is_replaced(queue.model_id):
-            return
-        queue.independence.probing = True
-        task = self._loop.create_task(self._probe(queue, list(observed)))
-        self._probes.add(task)
-        task.add_done_callback(self._probes.discard)
-
-    async def _probe(self, queue: BatchQueue, observed: Sequence[Block]) -> None:
-        """Probe a kind, beside the calls that it belongs to, and act on what is found."""
-        independence, epoch = queue.independence, queue.independence.epoch
-        was_joined = independence.joined
-        try:
-            async with self._probe_slots:
-                signature = independence.signature
-                if epoch != independence.epoch or signature is None:
-                    return
-                independence.probes += 1
-                probe = Probe(
-                    queue.model_id, signature, observed, queue.shared, self._options, self._send
-                )
-                verdict = await probe.run()
-        finally:
-            independence.probing = False
-        if epoch == independence.epoch:
-            independence.conclude(verdict, self._loop.time())
-            self._report(queue.model_id, verdict, was_joined=was_joined)
-
-    def _report(self, model_id: str, verdict: Verdict, *, was_joined: bool) -> None:
-        if verdict.outcome == "independent" or (verdict.outcome == "unknown" and was_joined):
-            return
-        if verdict.outcome != "dependent":
-            log.info("calls of the model %r are not joined: %s", model_id, verdict.why)
-            return
-        if model_id in self._warned and not was_joined:
-            return  # another kind of a model that was spoken of
-        self._warned.add(model_id)
-        before = (
-            " They have been joined until now: answers since the last audit may be wrong."
-            if was_joined
-            else ""
-        )
-        text = (
-            f"the model {model_id!r} mixes the rows of a batch: {verdict.why}; the largest "
-            f"difference is {verdict.difference:.3g}.{before} Its calls go one by one from now on. "
-            f'Batching(models={{{model_id!r}: "never"}}) spares it the probes; where the '
-            "difference is rounding, a larger rtol= accepts it"
-        )
-        try:
-            warnings.warn(text, BatchingWarning, stacklevel=2)
-        except BatchingWarning:
-            # Made an error by a filter: there is no caller here who could be given it.
-            log.warning("%s", text)
 
     @contextlib.contextmanager
     def replacing(self, model_id: str) -> Iterator[None]:
@@ -319,7 +245,7 @@ class Batcher:
 
     def forget(self, model_id: str) -> None:
         """Drop what was learned of a model: another one may have its id now."""
-        self._warned.discard(model_id)
+        self._prober.forget(model_id)
         for queue in self._queues.values():
             if _is_called(queue.model_id, model_id):
                 queue.independence.forget()
@@ -340,33 +266,23 @@ class Batcher:
         kinds: dict[str, list[RowIndependence]] = {}
         for queue in self._queues.values():
             kinds.setdefault(queue.model_id, []).append(queue.independence)
-        return {model_id: _describe(each) for model_id, each in kinds.items()}
+        alone = dict.fromkeys(self._unjoinable, _WITHOUT_BATCH_AXIS)
+        return alone | {model_id: _describe(each) for model_id, each in kinds.items()}
 
     async def drain(self) -> None:
         """Wait until nobody waits and nothing is under way. Probes are not waited for."""
-        self._draining = True
-        self._cancel_probes()
+        self._prober.stop()
         await self._dispatcher.drain()
 
     async def close(self) -> None:
         """Fail every caller, whether its rows wait or are under way."""
-        self._draining = True
-        self._cancel_probes()
+        await self._prober.close()
         await self._dispatcher.close()
-        await asyncio.gather(*self._probes, return_exceptions=True)
-
-    def _cancel_probes(self) -> None:
-        for task in self._probes:
-            task.cancel()
 
 
 def _is_called(model_id: str, name: str) -> bool:
     """Whether a model is the one that was uploaded as `name`: a named user's is `user/name`."""
     return f"/{model_id}".endswith(f"/{name}")
-
-
-def _block(inputs: Sequence[InputTensor], rows: int, response: PredictResponse) -> Block:
-    return Block(inputs, rows, [tensor.as_numpy() for tensor in response.output])
 
 
 def _describe(kinds: Sequence[RowIndependence]) -> ModelBatching:

@@ -10,6 +10,7 @@ from blindai_async._batching.compatibility import join, output_signature
 from blindai_async._batching.deadlines import DeadlineTimer
 from blindai_async._batching.probe_inputs import own_copies
 from blindai_async._batching.queue import Batch, BatchQueue, PendingRequest
+from blindai_async._batching.slots import SlotShares
 from blindai_async.errors import (
     ConnectionClosedError,
     RequestRejectedError,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["BatchDispatcher", "closed_error"]
 
 _AUDITED = 8  # callers of an audited batch: each of them costs a request of its own
-_FEW = 4  # callers of a kind at once
 # What a server or gRPC says of a request or a reply that is too large. Any other
 # RESOURCE_EXHAUSTED is a server that has too much to do at the moment.
 _TOO_LARGE = ("larger than max", "too large", "too big", "too long", "exceeds")
@@ -65,9 +65,7 @@ class BatchDispatcher:
         # Those with callers waiting, the one that was served last at the end.
         self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._deadlines = DeadlineTimer(self._loop, self._pending)
-        self.in_flight = 0  # batches under way
-        self._slots_taken = 0
-        self._busy: set[BatchQueue] = set()  # those with calls under way
+        self.shares = SlotShares(options.max_in_flight)
         self._idle = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Batch] = {}
         self._turn: asyncio.Handle | None = None
@@ -123,7 +121,7 @@ class BatchDispatcher:
                 if not queue:
                     del self._ready[key]
                     continue
-                if not self._has_slot(queue):
+                if not self.shares.has_slot(queue):
                     continue
                 due = queue.dispatch_at(self._options)
                 if due > now:
@@ -134,31 +132,6 @@ class BatchDispatcher:
         if gathered_at < float("inf"):
             self._alarm = self._loop.call_at(gathered_at, self._dispatch_turn)
 
-    def _has_slot(self, queue: BatchQueue) -> bool:
-        """Whether a batch of this queue may go now.
-
-        The kinds that have calls under way share the slots, and one that has nothing under way
-        does not wait for the others': who calls a quiet model would otherwise wait behind all that
-        a busy one has sent to the server.
-        """
-        if not queue.independence.joined:
-            return queue.in_flight + queue.going_alone < queue.independence.most_alone
-        most = self._options.max_in_flight
-        kinds = len(self._busy) + (queue not in self._busy)
-        at_once = most if queue.in_flight else 2 * most
-        return queue.in_flight < max(1, most // kinds) and self._slots_taken < at_once
-
-    def _rows_now(self, queue: BatchQueue) -> int:
-        """How many rows the next batch may have.
-
-        Beside a kind with few callers, half as many: theirs are slowed down by every batch that the
-        server and this loop work on meanwhile.
-        """
-        limit = queue.independence.limit
-        if queue.callers > _FEW and any(other.callers <= _FEW for other in self._busy):
-            return max(1, limit // 2)
-        return limit
-
     def _dispatch(self, queue: BatchQueue) -> bool:
         independence = queue.independence
         audited = independence.joined and len(queue) > 1 and independence.audit_is_due()
@@ -166,7 +139,7 @@ class BatchDispatcher:
             callers = 1
         else:
             callers = _AUDITED if audited else self._options.max_batch_size
-        batch = queue.take(callers, self._rows_now(queue), self._options.max_batch_bytes)
+        batch = queue.take(callers, self.shares.most_rows(queue), self._options.max_batch_bytes)
         if not batch.requests:
             return False  # all of them were cancelled, and are about to withdraw
         slots = int(independence.joined)  # what goes alone takes none: it would starve the batches
@@ -180,36 +153,14 @@ class BatchDispatcher:
         return True
 
     def begin_call(self, queue: BatchQueue, callers: int, slots: int) -> None:
-        """Note that a batch of a queue is on its way, with so many callers, in so many slots."""
-        self.in_flight += 1
-        self._slots_taken += slots
-        queue.in_flight += 1
-        queue.callers_in_flight += callers
-        self._busy.add(queue)
+        """Note that a batch is on its way; see `SlotShares.begin_batch`."""
+        self.shares.begin_batch(queue, callers, slots)
 
     def end_call(self, queue: BatchQueue, callers: int, slots: int) -> None:
-        """Note that such a batch has ended."""
-        self.in_flight -= 1
-        self._slots_taken -= slots
-        queue.in_flight -= 1
-        queue.callers_in_flight -= callers
-        self._note_busy(queue)
-        self._note_idle()
-
-    def begin_alone(self, queue: BatchQueue) -> None:
-        """Note that a call of a queue's kind is on its way, in its caller's own task."""
-        queue.going_alone += 1
-        self._busy.add(queue)
-
-    def end_alone(self, queue: BatchQueue) -> None:
-        """Note that such a call has ended."""
-        queue.going_alone -= 1
-        self._note_busy(queue)
-
-    def _note_busy(self, queue: BatchQueue) -> None:
-        if not queue.in_flight and not queue.going_alone:
-            self._busy.discard(queue)
+        """Note that such a batch has ended, and send what waits for its slot."""
+        self.shares.end_batch(queue, callers, slots)
         self.wake()
+        self._note_idle()
 
     def wake(self) -> None:
         """Look whether something that waits can go now."""
@@ -217,7 +168,7 @@ class BatchDispatcher:
             self._dispatch_soon()
 
     def _note_idle(self) -> None:
-        if self._capacity.empty and not self.in_flight:
+        if self._capacity.empty and not self.shares.in_flight:
             self._idle.set()
 
     def _launch(self, batch: Batch, carry: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -178,8 +178,13 @@ class RowIndependence:
             self._join(verdict.rows)
         elif verdict.outcome in _RECONSIDER:
             self.go_alone(verdict.outcome, verdict.why, now)
-        elif self.state is State.PROBING:
+        elif self.joined:
+            if verdict.outcome == "changed":
+                self.restart(verdict.why)
+        else:
             self.why = verdict.why
+            if verdict.outcome == "changed":
+                self.observed = []
             self._not_before = now + self._retry_after
             self._retry_after = min(_RETRY_AFTER_AT_MOST, 2 * self._retry_after)
             self._seen = 0

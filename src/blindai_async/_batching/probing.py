@@ -65,14 +65,15 @@ class Verdict(NamedTuple):
     """What a probe found.
 
     Attributes:
-        outcome: "independent", "dependent"; "refused" where the model takes no batches; "unknown"
-            where nothing was found out.
+        outcome: "independent", "dependent"; "refused" where the model takes no batches; "changed"
+            where the model gave another answer alone than before; "unknown" where nothing was
+            found out.
         why: in words, unless the rows are independent.
         rows: of the largest batch that was probed.
         difference: the largest relative one.
     """
 
-    outcome: Literal["independent", "dependent", "refused", "unknown"]
+    outcome: Literal["independent", "dependent", "refused", "changed", "unknown"]
     why: str = ""
     rows: int = 0
     difference: float = 0.0
@@ -120,6 +121,8 @@ class Probe:
             async with asyncio.timeout(_PROBE_SECONDS):
                 return await self._run()
         except _DependenceError as error:
+            if await self._answers_have_changed():
+                return Verdict("changed", "its answers to the same rows alone have changed")
             return Verdict("dependent", str(error), difference=self._difference)
         except TimeoutError:
             return Verdict("unknown", "the probe took too long")
@@ -278,6 +281,20 @@ class Probe:
         if output_signature(response, block.rows) != self._signature:
             raise _DependenceError("the outputs' shapes depend on the rows' values")
         return block._replace(answer=[tensor.as_numpy() for tensor in response.output])
+
+    async def _answers_have_changed(self) -> bool:
+        """Ask once more alone: the model may have been replaced since, or answer at random."""
+        block = self._observed[0]
+        try:
+            again = await self._alone(block)
+        except (_DependenceError, BlindAIError):
+            return True
+        if again is None or again.answer is None or block.answer is None:
+            return True
+        return any(
+            not np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+            for one, other in zip(again.answer, block.answer, strict=True)
+        )
 
     @property
     def _discrete(self) -> bool:
