@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from blindai_async.proofs.responses import PredictResponse
 from blindai_async.server.inference.onnx_runtime import Inference, Model
 from blindai_async.server.rpc.replies import prediction_reply
 from blindai_async.server.rpc.requests import PredictionRequest
-from blindai_async.server.status_errors import RefusalError
+from blindai_async.server.status_errors import RefusalError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +27,17 @@ class LocalPredictor:
     Attributes:
         model: may be replaced by another one.
         rows: of each request, the rows of its first input.
-        errors: raised for the coming requests, one each, where it holds some.
+        batch_errors: raised for the coming requests of several rows, one each.
+        held: an answer that is ready waits for it, where there is one.
+        most_rows: more are refused as too many, where it is not None.
     """
 
     def __init__(self, onnx: bytes) -> None:
         self.model = Model(onnx)
         self.rows: list[int] = []
-        self.errors: list[Exception] = []
+        self.batch_errors: list[Exception] = []
+        self.most_rows: int | None = None
+        self.held: asyncio.Event | None = None
 
     async def __call__(
         self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float
@@ -41,11 +46,15 @@ class LocalPredictor:
         trailer = pb.RunModelRequest(model_id=model_id).SerializeToString()
         for frame in request_frames(tensors, trailer, 1 << 20):
             request.accept(frame)
-        if self.errors:
-            raise self.errors.pop(0)
+        await asyncio.sleep(0)
         try:
             arrived = request.finish()
-            self.rows.append(arrived[0].dims[0] if arrived[0].dims else 0)
+            rows = arrived[0].dims[0] if arrived[0].dims else 0
+            self.rows.append(rows)
+            if rows > 1 and self.batch_errors:
+                raise self.batch_errors.pop(0)
+            if self.most_rows is not None and rows > self.most_rows:
+                raise invalid_argument("Input is too big")
             started = time.perf_counter()
             outputs = Inference(self.model, arrived).run()
         except RefusalError as refusal:
@@ -53,4 +62,6 @@ class LocalPredictor:
                 f"predict: {refusal.details}", code=refusal.code.name, details=refusal.details
             ) from refusal
         reply = prediction_reply(outputs, time.perf_counter() - started)
+        if self.held is not None:
+            await self.held.wait()
         return PredictResponse.from_reply(reply, model_id=model_id)

@@ -93,7 +93,8 @@ def largest_difference(
             reference = other.astype(np.float64)
             difference = np.where(same, 0.0, np.abs(one.astype(np.float64) - reference))
             scale = np.maximum(np.abs(reference), factor * magnitude)
-            within = same | (difference <= atol + rtol * scale)  # NaN is not within anything
+            # NaN is not within anything, and everything would be within a share of infinity.
+            within = same | (np.isfinite(scale) & (difference <= atol + rtol * scale))
             relative = np.where(same, 0.0, difference / np.maximum(scale, atol or 1.0))
         worst = float(np.max(np.nan_to_num(relative, nan=np.inf)))
         largest = max(largest, worst)
