@@ -30,6 +30,7 @@ class LocalPredictor:
         batch_errors: raised for the coming requests of several rows, one each.
         held: an answer that is ready waits for it, where there is one.
         most_rows: more are refused as too many, where it is not None.
+        answered: set when an answer waits.
     """
 
     def __init__(self, onnx: bytes) -> None:
@@ -38,6 +39,7 @@ class LocalPredictor:
         self.batch_errors: list[Exception] = []
         self.most_rows: int | None = None
         self.held: asyncio.Event | None = None
+        self.answered = asyncio.Event()
 
     async def __call__(
         self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float
@@ -63,5 +65,6 @@ class LocalPredictor:
             ) from refusal
         reply = prediction_reply(outputs, time.perf_counter() - started)
         if self.held is not None:
+            self.answered.set()
             await self.held.wait()
         return PredictResponse.from_reply(reply, model_id=model_id)

@@ -92,3 +92,54 @@ async def test_no_answer_differs_from_the_callers_own(connect, name):
     else:
         assert found is None or not found.joined, found
         assert set(conn.stats.batch_sizes) <= {1}
+
+
+async def test_uploads_under_the_same_id_mix_no_versions(connect):
+    """Whoever calls meanwhile gets what one of the versions gives to its rows alone."""
+    conn = await connect(batching=Batching(audit_every=50))
+    versions = [row_models.linear(0), row_models.normalised(), row_models.linear(1)] * 3
+    references = [Reference(version) for version in versions]
+    await conn.upload_model(versions[0].onnx, model_id="m")
+    newest, done, states = 0, 0, []
+    share = max(CALLS // 10, 1000)
+
+    async def caller(number):
+        nonlocal done
+        generator = np.random.default_rng(number)
+        while newest < len(versions) - 1 or done < share:
+            inputs = random_inputs(versions[0], generator)
+            oldest = newest
+            result = await conn.predict("m", inputs, timeout=60)
+            # An upload that is under way may have taken place already.
+            possible = references[oldest : newest + 2]
+            check_any(result, [reference(inputs) for reference in possible])
+            done += 1
+
+    async def uploader():
+        nonlocal newest
+        for version in range(1, len(versions)):
+            enough = done + share // len(versions)
+            while done < enough or conn.stats.models["m"].state == "probing":  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+            states.append(conn.stats.models["m"].state)
+            await conn.upload_model(versions[version].onnx, model_id="m")
+            newest = version
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BatchingWarning)
+        await asyncio.gather(uploader(), *(caller(number) for number in range(CALLERS)))
+
+    assert states == ["joined", "alone", "joined"] * 2 + ["joined", "alone"]
+
+
+def check_any(result, answers):
+    """Check that a result is one of several answers."""
+    errors = []
+    for expected in answers:
+        try:
+            check(result, expected)
+        except AssertionError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0]

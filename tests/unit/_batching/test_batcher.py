@@ -197,8 +197,7 @@ async def test_an_answer_that_an_upload_overtook_is_not_used(calls):
 
     linear.predictor.held = asyncio.Event()
     task = asyncio.ensure_future(linear(20))
-    while not linear.predictor.rows:
-        await asyncio.sleep(0)
+    await linear.predictor.answered.wait()
     with linear.batcher.replacing("m"):
         linear.predictor.held.set()
     check_linear(*await task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from blindai_async._batching.independence import RowIndependence, State
@@ -32,7 +34,7 @@ def test_what_goes_alone_is_reconsidered_later_each_time(kind, outcome, first):
         waited.append(now - began)
 
     assert waited[0] == first
-    assert all(later >= min(86_400.0, 4 * earlier) for earlier, later in zip(waited, waited[1:]))
+    assert all(later >= min(86_400.0, 4 * earlier) for earlier, later in pairwise(waited))
     assert waited[-1] <= 86_400.0 + first
 
 
@@ -61,7 +63,7 @@ def test_audits_are_frequent_at_first_and_then_one_in_so_many(kind):
     audits = [number for number in range(1, 10_001) if kind.audit_is_due()]
 
     assert audits[:4] == [8, 32, 104, 320]
-    gaps = [later - earlier for earlier, later in zip(audits, audits[1:])]
+    gaps = [later - earlier for earlier, later in pairwise(audits)]
     assert gaps[-1] == 1000
     assert gaps == sorted(gaps)
 
