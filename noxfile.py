@@ -170,6 +170,15 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def exactness(session: nox.Session) -> None:
+    """Batched answers against ONNX Runtime's, 100,000 calls or as said: `-- [CALLS]`."""
+    session.install(".[server,cli]", *_group("test"))
+    calls, *arguments = session.posargs or ["100000"]
+    test = "tests/integration/batching/test_exactness.py"
+    session.run("pytest", test, *arguments, env={"BLINDAI_ASYNC_BATCHED_CALLS": calls})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The figures of benchmarks/README.md, measured here: `nox -s bench [-- NAME ...]`."""
     session.install(".[server,cli]", *_group("test"))

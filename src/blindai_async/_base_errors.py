@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 __all__ = [
+    "BatchingWarning",
     "BlindAIError",
     "CloudLookupError",
     "CollateralError",
@@ -153,6 +154,10 @@ class UnverifiedHostWarning(SecurityWarning):
 
 class UntrustedRootWarning(SecurityWarning):
     """Evidence is judged under a root of trust that is not Intel's."""
+
+
+class BatchingWarning(UserWarning):
+    """The rows of a model depend on each other, so that its calls are no longer joined."""
 
 
 def own_instance(error: BaseException) -> BaseException:

@@ -31,6 +31,8 @@
     ├── UnverifiedHostWarning            the host's certificate was taken from the network
     └── UntrustedRootWarning             evidence is judged under a root that is not Intel's
 
+    BatchingWarning (UserWarning)        a model's rows depend on each other: its calls go alone
+
 The builtin bases let existing code go on working: ``except ConnectionError``, ``except ValueError``
 and ``except TimeoutError`` catch what their names say. A missing policy, certificate or model file
 is the builtin ``FileNotFoundError``. Every error can be pickled, with all its attributes.
@@ -39,6 +41,7 @@ is the builtin ``FileNotFoundError``. Every error can be pickled, with all its a
 from __future__ import annotations
 
 from blindai_async._base_errors import (
+    BatchingWarning,
     BlindAIError,
     CloudLookupError,
     CollateralError,
@@ -72,6 +75,7 @@ from blindai_async.attestation.errors import (
 
 __all__ = [
     "AttestationError",
+    "BatchingWarning",
     "BlindAIError",
     "CloudLookupError",
     "CollateralError",

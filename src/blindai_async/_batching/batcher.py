@@ -2,37 +2,34 @@
 
 Over one channel, a request for each row leaves most of the machine idle: the cost of a call is
 hundreds of times that of a row. Calls of the same model, with inputs of the same dtypes and row
-shapes, are joined along axis 0.
-
-That a model treats the rows of a batch independently can not be seen from outside. What can be seen
-is checked: of each kind, calls go alone until one was answered, and a batch's outputs must have
-exactly its rows, of the dtypes and row shapes of that answer. A model that refuses batches, or
-whose outputs do not fit, is served one by one from then on, and no caller notices.
+shapes, are joined along axis 0, once a probe has shown that the model's rows are independent of
+each other (`probing`). Until then, and where they are not, each call goes alone, in its caller's
+own task, as on a connection that does not batch.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+import contextlib
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING
 
-from blindai_async._base_errors import own_instance
 from blindai_async._batching.capacity import QueueCapacity
-from blindai_async._batching.compatibility import batch_key, join, output_signature
-from blindai_async._batching.queue import Batch, BatchQueue, PendingRequest, Watch
+from blindai_async._batching.compatibility import batch_key, output_signature, shared_inputs
+from blindai_async._batching.dispatcher import BatchDispatcher
+from blindai_async._batching.independence import RowIndependence, State
+from blindai_async._batching.probe_inputs import own_copies
+from blindai_async._batching.prober import Prober
+from blindai_async._batching.probing import Predictor
+from blindai_async._batching.queue import BatchQueue, PendingRequest
+from blindai_async._telemetry.stats import ModelBatching
 from blindai_async._wire.tensor_data import outgoing
-from blindai_async.errors import (
-    ConnectionClosedError,
-    RequestRejectedError,
-    TransportError,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from blindai_async._batching.compatibility import BatchKey
-    from blindai_async._telemetry.stats import Recorder
-    from blindai_async._wire.tensor_data import OutgoingTensor
+    from blindai_async._telemetry.recorder import Recorder
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
@@ -41,292 +38,263 @@ __all__ = ["Batcher", "Predictor"]
 
 # Kinds that are remembered while they have no callers; a client that never sends the same shape
 # twice must not fill the memory.
-_MAX_LANES = 1024
-
-
-class Predictor(Protocol):
-    """Sends one request, whoever's rows are in it."""
-
-    async def __call__(
-        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float, /
-    ) -> PredictResponse:
-        """Run the model on the tensors."""
-        ...
+_MAX_QUEUES = 1024
+_WITHOUT_BATCH_AXIS = ModelBatching(
+    state=State.ALONE.value,
+    why="its inputs have no batch axis in common (axis 0 of each, see Batching.shared)",
+    alone=1,
+)
 
 
 class Batcher:
-    """Gathers calls and sends them in batches.
+    """Answers predictions, several with one request where that changes no answer.
 
     Args:
-        options: how large, how many, how long.
+        options: how large, how many, how long, and what has to be proven.
         send: sends one request.
         recorder: counts batches and waits.
-
-    Attributes:
-        room: of the queue. Who finds it full waits there, before its inputs are even converted.
     """
 
     def __init__(self, options: Batching, send: Predictor, recorder: Recorder) -> None:
         self._options = options
         self._send = send
         self._recorder = recorder
+        recorder.describe_models = self.describe
         self._loop = asyncio.get_running_loop()
-        self._lanes: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
-        # Those with callers waiting, in turn.
-        self._ready: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
-        self._watch = Watch(self._loop)
-        self._arriving = 0  # callers who look whether they are the only one
-        self.room = QueueCapacity(options.max_queue)
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._pumping: asyncio.Handle | None = None
-        self._alarm: asyncio.TimerHandle | None = None  # when the next batch has gathered enough
-        self._closed = False
+        self._queues: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
+        self._capacity = QueueCapacity(options.max_queue)
+        self._prober = Prober(options, send, lambda model_id: not self._is_replaced(model_id))
+        self._dispatcher = BatchDispatcher(
+            options, send, self._capacity, recorder, self._prober.audit
+        )
+        self._looking = 0  # callers who look whether they are the only one
+        self._declared = frozenset(index for index in options.shared if isinstance(index, int))
+        self._shared_names = frozenset(name for name in options.shared if isinstance(name, str))
+        self._named: dict[str, frozenset[int]] = {}  # of a model, its shared inputs' positions
+        self._unjoinable: set[str] = set()  # models that were called without a common batch axis
+        self._replaced: Counter[str] = Counter()  # models that are being uploaded
+
+    async def predict(
+        self, model_id: str, inputs: Sequence[InputTensor], timeout: float
+    ) -> PredictResponse:
+        """Answer one call with what its rows get alone, whoever else's rows go with them.
+
+        Args:
+            model_id: the model.
+            inputs: ready for the wire; not to be changed before the call is answered.
+            timeout: seconds.
+
+        Raises:
+            DeadlineExceededError: no answer, or no room in the queue, within `timeout`.
+            ConnectionClosedError: the connection was closed meanwhile.
+            BlindAIError: what sending raised.
+        """
+        queue, rows = self._queue_of(model_id, inputs)
+        if queue is None:
+            tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
+            return await self._send(model_id, tensors, timeout)
+        if not queue.independence.joined and not self._has_to_wait(queue):
+            return await self._go_alone(queue, inputs, rows, timeout)
+        if self._capacity.full:
+            started = self._loop.time()
+            await self._capacity.wait(timeout)
+            timeout -= self._loop.time() - started
+        elif self._idle and await self._nobody_else_comes():
+            return await self._send_only_one(queue, inputs, rows, timeout)
+        request = PendingRequest(queue, self._loop, inputs, rows, timeout)
+        self._dispatcher.enqueue(request)
+        try:
+            return await request.future
+        except BaseException:
+            self._dispatcher.leave(request)
+            raise
+
+    def _queue_of(
+        self, model_id: str, inputs: Sequence[InputTensor]
+    ) -> tuple[BatchQueue | None, int]:
+        """The queue of a call, None where it can be joined with no other, and the call's rows."""
+        declared = self._named.get(model_id, self._declared)
+        key, rows = batch_key(model_id, inputs, declared)
+        if key is None:
+            self._note_unjoinable(model_id)
+            return None, rows
+        if rows > self._options.max_batch_size:
+            return None, rows
+        queue = self._queues.get(key)
+        if queue is None:  # one that is empty is false
+            queue = self._new_queue(model_id, key, inputs, declared)
+        return queue, rows
+
+    def _note_unjoinable(self, model_id: str) -> None:
+        if len(self._unjoinable) < _MAX_QUEUES:
+            self._unjoinable.add(model_id)
+
+    def _new_queue(
+        self, model_id: str, key: BatchKey, inputs: Sequence[InputTensor], declared: frozenset[int]
+    ) -> BatchQueue:
+        if len(self._queues) >= _MAX_QUEUES:
+            # The oldest that nobody is in. What it learned is learned again when it is needed.
+            idle = next((key for key, old in self._queues.items() if old.unused), None)
+            if idle is not None:
+                del self._queues[idle]
+        mode = self._options.models.get(model_id, self._options.independence)
+        shared = shared_inputs(inputs, declared)
+        queue = BatchQueue(model_id, key, shared, RowIndependence(mode, self._options))
+        row = sum(
+            tensor.array.nbytes // tensor.shape[0]
+            for index, tensor in enumerate(inputs)
+            if index not in shared
+        )
+        if 2 * row > self._options.max_batch_bytes:
+            queue.independence.rule_out("two of its rows are larger than max_batch_bytes")
+        self._queues[key] = queue
+        return queue
+
+    @staticmethod
+    def _has_to_wait(queue: BatchQueue) -> bool:
+        """Whether a call waits although its kind is not joined: until it is, perhaps.
+
+        Of thousands of calls that come at once, only some have to go before a probe has passed.
+        """
+        independence = queue.independence
+        if independence.state is State.ALONE:
+            return False
+        return bool(queue) or queue.in_flight + queue.going_alone >= independence.most_alone
 
     @property
-    def idle(self) -> bool:
+    def _idle(self) -> bool:
         """Whether nothing waits or is under way, and nobody has to wait for company."""
-        return not (self._in_flight or self.room.taken or self._options.max_delay)
+        return not (
+            self._dispatcher.shares.in_flight or self._capacity.taken or self._options.max_delay
+        )
 
-    async def nobody_else_comes(self) -> bool:
+    async def _nobody_else_comes(self) -> bool:
         """Let whoever calls at this same moment have a turn; tell whether that is nobody."""
-        self._arriving += 1
+        self._looking += 1
         try:
             await asyncio.sleep(0)
-            return self._arriving == 1 and self.idle
+            return self._looking == 1 and self._idle
         finally:
-            self._arriving -= 1
+            self._looking -= 1
 
-    async def send_alone(
-        self, model_id: str, inputs: Sequence[InputTensor], timeout: float
+    async def _send_only_one(
+        self, queue: BatchQueue, inputs: Sequence[InputTensor], rows: int, timeout: float
     ) -> PredictResponse:
         """Send the rows of a caller who is the only one, in the caller's own task.
 
         A place in the queue would cost it another task and further turns of the loop.
-
-        Raises:
-            BlindAIError: what sending raised.
         """
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-        lane, rows = self._lane_of(model_id, inputs)
-        self._in_flight += 1
+        epoch = queue.independence.epoch
+        self._dispatcher.begin_call(queue, 1, 1)
         try:
-            if lane is None:
-                return await self._send(model_id, tensors, timeout)
             self._recorder.queue_wait.add(0.0)
-            response = await self._request(model_id, tensors, rows, timeout)
+            response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._arrive()
-        lane.learn(output_signature(response, rows))
+            self._dispatcher.end_call(queue, 1, 1)
+        if epoch == queue.independence.epoch:
+            queue.independence.note_answer(output_signature(response, rows), self._loop.time())
         return response
 
-    def enqueue(
-        self, model_id: str, inputs: Sequence[InputTensor], timeout: float
-    ) -> PendingRequest | None:
-        """Queue a caller's rows for a batch with others'.
-
-        Returns:
-            The caller's place: it awaits the ``future`` there, which ends within `timeout` seconds
-            with the caller's own rows or an error of its own, and calls `leave` unless it got the
-            rows. None where the call can be joined with no other, and the caller has to send it
-            itself.
-
-        Raises:
-            ConnectionClosedError: the connection was closed while the call was on its way here.
-        """
-        if self._closed:
-            raise _closed()
-        lane, rows = self._lane_of(model_id, inputs)
-        if lane is None:
-            return None
-        waiter = PendingRequest(lane, self._loop, inputs, rows, timeout)
-        self._watch.add(waiter)
-        self.room.taken += 1
-        if not lane:
-            self._ready[lane.kind] = lane
-        lane.add(waiter)
-        self._pump_soon()
-        return waiter
-
-    def leave(self, waiter: PendingRequest) -> None:
-        """Give up a place without a result: rows that were not sent are withdrawn."""
-        self._watch.discard(waiter)
-        batch, waiter.batch = waiter.batch, None
-        if batch is not None:
-            batch.leave()
-        elif waiter.lane.withdraw(waiter):
-            self.room.vacate(1)
-            self._note_idle()
-
-    def _lane_of(
-        self, model_id: str, inputs: Sequence[InputTensor]
-    ) -> tuple[BatchQueue | None, int]:
-        """The lane of a call, None where it can be joined with no other, and the call's rows."""
-        kind, rows = batch_key(model_id, inputs)
-        if kind is None or rows > self._options.max_batch_size:
-            return None, rows
-        lane = self._lanes.get(kind)
-        if lane is None:  # one that is empty is false
-            lane = self._new_lane(model_id, kind)
-        return (None if lane.alone else lane), rows
-
-    def _new_lane(self, model_id: str, kind: BatchKey) -> BatchQueue:
-        if len(self._lanes) >= _MAX_LANES:
-            # The oldest that nobody waits in. What it learned is learned again when it is needed.
-            idle = next((kind for kind, lane in self._lanes.items() if not lane), None)
-            if idle is not None:
-                del self._lanes[idle]
-        lane = self._lanes[kind] = BatchQueue(model_id, kind)
-        return lane
-
-    def _pump_soon(self) -> None:
-        """Send what can be sent, once the callers that are about to run have had their turn.
-
-        Those that the last batch has just answered come back in this same turn of the loop.
-        """
-        if self._pumping is None and not self._closed:
-            self._pumping = self._loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._pumping = None
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        now, next_departure = self._loop.time(), float("inf")
-        for kind, lane in list(self._ready.items()):
-            while lane and self._in_flight < self._options.max_in_flight:
-                departure = lane.departure(self._options)
-                if departure > now:
-                    next_departure = min(next_departure, departure)
-                    break
-                if not self._depart(lane):
-                    break
-            if lane:
-                self._ready.move_to_end(kind)
-            else:
-                del self._ready[kind]
-        if next_departure < float("inf"):
-            self._alarm = self._loop.call_at(next_departure, self._pump)
-
-    def _depart(self, lane: BatchQueue) -> bool:
-        batch = lane.take(self._options)
-        if not batch.waiters:
-            return False  # all of them were cancelled, and are about to withdraw
-        self._in_flight += 1
-        self.room.vacate(len(batch.waiters))
-        now = self._loop.time()
-        self._recorder.queue_wait.add_all([now - waiter.queued_at for waiter in batch.waiters])
-        self._launch(lane, batch).add_done_callback(lambda _: self._arrive())
-        return True
-
-    def _arrive(self) -> None:
-        self._in_flight -= 1
-        if self._ready:
-            self._pump_soon()
-        self._note_idle()
-
-    def _note_idle(self) -> None:
-        if self.room.deserted and not self._in_flight:
-            self._idle.set()
-
-    def _launch(self, lane: BatchQueue, batch: Batch) -> asyncio.Task[None]:
-        task = self._loop.create_task(self._carry(lane, batch))
-        batch.task = task
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._settle(batch, task))
-        return task
-
-    def _settle(self, batch: Batch, task: asyncio.Task[None]) -> None:
-        """Whatever ended a batch, none of its callers is left waiting."""
-        self._tasks.discard(task)
-        batch.task = None
-        error = _closed() if task.cancelled() else task.exception()
-        if error is not None:
-            for waiter in batch.waiters:
-                if waiter.batch is batch:
-                    waiter.fail(error if len(batch.waiters) == 1 else own_instance(error))
-
-    async def _carry(self, lane: BatchQueue, batch: Batch) -> None:
-        """Send a batch and hand out its answer."""
-        tensors = join([waiter.inputs for waiter in batch.waiters], batch.rows)
-        timeout = batch.remaining(self._loop.time())
-        several, expected = len(batch.waiters) > 1, lane.facts
-        try:
-            response = await self._request(lane.model_id, tensors, batch.rows, timeout)
-        except TransportError as error:
-            if not several or not _is_refusal(error):
-                raise
-            if await self._one_by_one(lane, batch):
-                lane.alone = True  # each of them is welcome alone: it was the batch
-            return
-        facts = output_signature(response, batch.rows)
-        if not several:
-            lane.learn(facts)
-            parts = [response]
-        elif facts is not None and facts == expected:
-            parts = response.split([waiter.rows for waiter in batch.waiters])
-        else:
-            # Nothing is expected of a model that was uploaded anew while the batch was on its way.
-            lane.alone = lane.alone or expected is not None
-            await self._one_by_one(lane, batch)
-            return
-        self._watch.discard_all(batch.waiters)
-        for waiter, part in zip(batch.waiters, parts, strict=True):
-            waiter.batch = None  # no cycle is left to the garbage collector
-            if not waiter.future.done():
-                waiter.future.set_result(part)
-
-    async def _request(
-        self, model_id: str, tensors: Sequence[OutgoingTensor], rows: int, timeout: float
+    async def _go_alone(
+        self, queue: BatchQueue, inputs: Sequence[InputTensor], rows: int, timeout: float
     ) -> PredictResponse:
-        self._recorder.rows += rows
-        self._recorder.batch_sizes[rows] += 1
-        return await self._send(model_id, tensors, timeout)
+        """Send the rows of a kind that is not joined, and note the answer for a probe."""
+        independence = queue.independence
+        observed = not self._is_replaced(queue.model_id) and independence.wants_observation(
+            self._loop.time(), company=bool(queue.going_alone)
+        )
+        epoch = independence.epoch
+        if observed:
+            inputs = own_copies(inputs)
+            independence.observing += 1
+        tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
+        self._dispatcher.shares.begin_alone(queue)
+        response = None
+        try:
+            if independence.state is State.ALONE:
+                response = await self._send(queue.model_id, tensors, timeout)
+            else:
+                self._recorder.queue_wait.add(0.0)
+                response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
+        finally:
+            self._dispatcher.shares.end_alone(queue)
+            self._dispatcher.wake()
+            if epoch == independence.epoch:
+                if observed:
+                    independence.observing -= 1
+                if response is not None:
+                    self._prober.note_alone(queue, inputs if observed else None, rows, response)
+        return response
 
-    async def _one_by_one(self, lane: BatchQueue, batch: Batch) -> bool:
-        """Send each caller's rows on their own; tells whether all of them were answered."""
-        waiting = [waiter for waiter in batch.waiters if not waiter.future.done()]
-        tasks = [self._launch(lane, Batch([waiter])) for waiter in waiting]
-        if tasks:
-            await asyncio.wait(tasks)
-        return bool(tasks) and all(not t.cancelled() and t.exception() is None for t in tasks)
+    @contextlib.contextmanager
+    def replacing(self, model_id: str) -> Iterator[None]:
+        """Join no calls of a model that is being uploaded; see `forget`.
+
+        The server puts the new model in the old one's place before it answers.
+        """
+        self._replaced[model_id] += 1
+        self.forget(model_id)
+        try:
+            yield
+        finally:
+            self._replaced[model_id] -= 1
+            if not self._replaced[model_id]:
+                del self._replaced[model_id]
+            self.forget(model_id)
 
     def forget(self, model_id: str) -> None:
         """Drop what was learned of a model: another one may have its id now."""
-        for lane in self._lanes.values():
-            if lane.model_id == model_id:
-                lane.forget()
+        self._prober.forget(model_id)
+        for queue in self._queues.values():
+            if _is_called(queue.model_id, model_id):
+                queue.independence.forget()
+
+    def _is_replaced(self, model_id: str) -> bool:
+        return any(_is_called(model_id, replaced) for replaced in self._replaced)
+
+    def name_inputs(self, model_id: str, names: Sequence[str]) -> None:
+        """Learn the names of a model's inputs, in order, which `Batching.shared` may speak of."""
+        named = {index for index, name in enumerate(names) if name in self._shared_names}
+        if named:
+            self._named[model_id] = self._declared | named
+        else:
+            self._named.pop(model_id, None)
+
+    def describe(self) -> dict[str, ModelBatching]:
+        """Tell of each model whether its calls are joined, and why not."""
+        kinds: dict[str, list[RowIndependence]] = {}
+        for queue in self._queues.values():
+            kinds.setdefault(queue.model_id, []).append(queue.independence)
+        alone = dict.fromkeys(self._unjoinable, _WITHOUT_BATCH_AXIS)
+        return alone | {model_id: _describe(each) for model_id, each in kinds.items()}
 
     async def drain(self) -> None:
-        """Wait until nobody waits and nothing is under way."""
-        self._idle.clear()
-        self._note_idle()
-        await self._idle.wait()
+        """Wait until nobody waits and nothing is under way. Probes are not waited for."""
+        self._prober.stop()
+        await self._dispatcher.drain()
 
     async def close(self) -> None:
         """Fail every caller, whether its rows wait or are under way."""
-        self._closed = True
-        for handle in (self._pumping, self._alarm):
-            if handle is not None:
-                handle.cancel()
-        self._watch.stop()
-        self.room.close(_closed)
-        for lane in self._ready.values():
-            for waiter in lane.waiting():
-                waiter.fail(_closed())
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._prober.close()
+        await self._dispatcher.close()
 
 
-def _is_refusal(error: TransportError) -> bool:
-    """Tell whether a batch was refused for what is in it: its callers may fare better alone.
-
-    RESOURCE_EXHAUSTED: the answer to all of them was larger than one reply may be.
-    """
-    return isinstance(error, RequestRejectedError) or error.code == "RESOURCE_EXHAUSTED"
+def _is_called(model_id: str, name: str) -> bool:
+    """Whether a model is the one that was uploaded as `name`: a named user's is `user/name`."""
+    return f"/{model_id}".endswith(f"/{name}")
 
 
-def _closed() -> ConnectionClosedError:
-    return ConnectionClosedError("the connection was closed during the call")
+def _describe(kinds: Sequence[RowIndependence]) -> ModelBatching:
+    counts = Counter(kind.state for kind in kinds)
+    state = next(state for state in (State.JOINED, State.PROBING, State.ALONE) if counts[state])
+    return ModelBatching(
+        state=state.value,
+        why=kinds[-1].why,
+        joined=counts[State.JOINED],
+        probing=counts[State.PROBING],
+        alone=counts[State.ALONE],
+        probes=sum(kind.probes for kind in kinds),
+        largest_difference=max(kind.difference for kind in kinds),
+        max_rows=max((kind.limit for kind in kinds if kind.joined), default=0),
+    )

@@ -15,7 +15,7 @@ __all__ = ["QueueCapacity"]
 
 
 class QueueCapacity:
-    """The places of a queue; whoever finds none waits at the gate, in order.
+    """The places of a queue; whoever finds none waits outside, in order.
 
     Args:
         places: how many there are.
@@ -24,23 +24,23 @@ class QueueCapacity:
         taken: how many calls wait in the queue.
     """
 
-    __slots__ = ("_gates", "_loop", "_places", "taken")
+    __slots__ = ("_loop", "_outside", "_places", "taken")
 
     def __init__(self, places: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._places = places
-        self._gates: deque[asyncio.Future[None]] = deque()
+        self._outside: deque[asyncio.Future[None]] = deque()
         self.taken = 0
 
     @property
     def full(self) -> bool:
-        """Whether the next caller has to wait at the gate."""
-        return self.taken >= self._places or bool(self._gates)
+        """Whether the next caller has to wait outside."""
+        return self.taken >= self._places or bool(self._outside)
 
     @property
-    def deserted(self) -> bool:
-        """Whether nobody is in the queue or at its gate."""
-        return not self.taken and not self._gates
+    def empty(self) -> bool:
+        """Whether nobody waits in the queue or outside."""
+        return not self.taken and not self._outside
 
     async def wait(self, timeout: float) -> None:
         """Wait until there is room for one more call, behind those that wait already.
@@ -49,34 +49,34 @@ class QueueCapacity:
             DeadlineExceededError: there is none within `timeout` seconds.
             Exception: the one that `close` was given.
         """
-        gate: asyncio.Future[None] = self._loop.create_future()
-        self._gates.append(gate)
+        admission: asyncio.Future[None] = self._loop.create_future()
+        self._outside.append(admission)
         try:
             async with asyncio.timeout(timeout):
-                await gate
+                await admission
         except TimeoutError:
             raise DeadlineExceededError(
                 f"predict: no room in the queue within {timeout:g} s", code="DEADLINE_EXCEEDED"
             ) from None
         finally:
-            if gate in self._gates:
-                self._gates.remove(gate)
+            if admission in self._outside:
+                self._outside.remove(admission)
             else:
                 # Let in, but perhaps not to stay. Once this caller has had its turn, look again.
-                self._loop.call_soon(self.vacate, 0)
+                self._loop.call_soon(self.release, 0)
 
-    def vacate(self, places: int) -> None:
-        """Give places back, and let in as many of those who wait."""
+    def release(self, places: int) -> None:
+        """Give places back, and let in as many of those who wait outside."""
         self.taken -= places
         free = self._places - self.taken
-        while self._gates and free > 0:
-            gate = self._gates.popleft()
-            if not gate.done():
-                gate.set_result(None)
+        while self._outside and free > 0:
+            admission = self._outside.popleft()
+            if not admission.done():
+                admission.set_result(None)
                 free -= 1
 
     def close(self, error: Callable[[], Exception]) -> None:
-        """Turn away whoever waits at the gate, each with an error of its own."""
-        for gate in self._gates:
-            if not gate.done():
-                gate.set_exception(error())
+        """Turn away whoever waits outside, each with an error of its own."""
+        for admission in self._outside:
+            if not admission.done():
+                admission.set_exception(error())

@@ -1,4 +1,4 @@
-"""The callers of a batcher on their way: waiting in the lane of their kind, then in a batch."""
+"""The callers of a batcher: waiting in the queue of their kind, then in a batch."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from blindai_async.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from blindai_async._batching.compatibility import BatchKey, OutputSignature
+    from blindai_async._batching.compatibility import BatchKey
+    from blindai_async._batching.independence import RowIndependence
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Batch", "BatchQueue", "PendingRequest", "Watch"]
+__all__ = ["Batch", "BatchQueue", "PendingRequest"]
 
 
 class PendingRequest:
     """One caller, from the queue to its result."""
 
-    __slots__ = ("batch", "deadline", "future", "inputs", "lane", "nbytes", "queued_at", "rows")
+    __slots__ = ("batch", "deadline", "future", "inputs", "nbytes", "queue", "queued_at", "rows")
 
     def __init__(
         self,
-        lane: BatchQueue,
+        queue: BatchQueue,
         loop: asyncio.AbstractEventLoop,
         inputs: Sequence[InputTensor],
         rows: int,
         timeout: float,
     ) -> None:
-        self.lane = lane
+        self.queue = queue
         self.inputs = inputs
         self.rows = rows
         self.nbytes = inputs[0].array.nbytes
@@ -41,6 +42,12 @@ class PendingRequest:
         self.deadline = self.queued_at + timeout
         self.future: asyncio.Future[PredictResponse] = loop.create_future()
         self.batch: Batch | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the caller has its answer, and not an error."""
+        future = self.future
+        return future.done() and not future.cancelled() and future.exception() is None
 
     def expired(self) -> DeadlineExceededError:
         """The error to end the wait with when its deadline has passed."""
@@ -56,65 +63,18 @@ class PendingRequest:
             self.future.exception()  # a caller who is cancelled at this moment never asks for it
 
 
-class Watch:
-    """Ends the wait of callers whose deadline has passed.
-
-    One timer for all of them: a timer for each would cost as much as the rest of its wait.
-    """
-
-    __slots__ = ("_loop", "_timer", "_waiters")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiters: set[PendingRequest] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, waiter: PendingRequest) -> None:
-        """Watch over a caller."""
-        self._waiters.add(waiter)
-        if self._timer is None or waiter.deadline < self._timer.when():
-            self._set(waiter.deadline)
-
-    def discard(self, waiter: PendingRequest) -> None:
-        """Let a caller go. The timer stays: it finds nobody, or the next one."""
-        self._waiters.discard(waiter)
-
-    def discard_all(self, waiters: Iterable[PendingRequest]) -> None:
-        """Let the callers of a batch go."""
-        self._waiters.difference_update(waiters)
-
-    def stop(self) -> None:
-        """Watch no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _set(self, when: float) -> None:
-        self.stop()
-        self._timer = self._loop.call_at(when, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for waiter in self._waiters:
-            if waiter.deadline <= now:
-                waiter.fail(waiter.expired())
-        coming = [waiter.deadline for waiter in self._waiters if waiter.deadline > now]
-        if coming:
-            self._set(min(coming))
-
-
 class Batch:
     """The callers whose rows go into one request. When the last one leaves, it is cancelled."""
 
-    __slots__ = ("_live", "rows", "task", "waiters")
+    __slots__ = ("_live", "requests", "rows", "task")
 
-    def __init__(self, waiters: list[PendingRequest]) -> None:
-        self.waiters = waiters
-        self.rows = sum(waiter.rows for waiter in waiters)
+    def __init__(self, requests: list[PendingRequest], rows: int) -> None:
+        self.requests = requests
+        self.rows = rows
         self.task: asyncio.Task[None] | None = None
-        self._live = len(waiters)
-        for waiter in waiters:
-            waiter.batch = self
+        self._live = len(requests)
+        for request in requests:
+            request.batch = self
 
     def leave(self) -> None:
         """Note that one of the callers is gone."""
@@ -124,88 +84,118 @@ class Batch:
 
     def remaining(self, now: float) -> float:
         """The seconds until the last caller's deadline."""
-        return max(0.001, max(waiter.deadline for waiter in self.waiters) - now)
+        return max(0.001, max(request.deadline for request in self.requests) - now)
+
+    def waiting(self) -> list[PendingRequest]:
+        """The callers that still wait for an answer."""
+        return [request for request in self.requests if not request.future.done()]
 
 
 class BatchQueue:
-    """The calls of one kind: those that wait, and what is known of the model.
+    """The calls of one kind that wait to be sent.
 
     Attributes:
         model_id: the model they call.
-        kind: what they have in common.
-        facts: of a row of the model's outputs, once a call has been answered.
-        alone: the model takes no batches.
+        key: what they have in common.
+        shared: positions of the inputs that are the same in all of them.
+        independence: what is known of the kind.
+        going_alone: calls of the kind under way that went without a batch.
+        in_flight: batches of the kind under way.
+        callers_in_flight: their callers.
     """
 
-    __slots__ = ("_nbytes", "_rows", "_waiting", "alone", "facts", "kind", "model_id")
+    __slots__ = (
+        "_nbytes",
+        "_rows",
+        "_waiting",
+        "callers_in_flight",
+        "going_alone",
+        "in_flight",
+        "independence",
+        "key",
+        "model_id",
+        "shared",
+    )
 
-    def __init__(self, model_id: str, kind: BatchKey) -> None:
+    def __init__(
+        self,
+        model_id: str,
+        key: BatchKey,
+        shared: frozenset[int],
+        independence: RowIndependence,
+    ) -> None:
         self.model_id = model_id
-        self.kind = kind
-        self.facts: OutputSignature | None = None
-        self.alone = False
+        self.key = key
+        self.shared = shared
+        self.independence = independence
+        self.going_alone = self.in_flight = self.callers_in_flight = 0
         self._waiting: dict[PendingRequest, None] = {}
         self._rows = self._nbytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def unused(self) -> bool:
+        """Whether the kind has no calls, waiting or under way, and no probe."""
+        busy = self._waiting or self.going_alone or self.in_flight or self.independence.probing
+        return not busy
+
+    @property
+    def callers(self) -> int:
+        """The calls of the kind, waiting or under way."""
+        return len(self._waiting) + self.going_alone + self.callers_in_flight
+
     def waiting(self) -> list[PendingRequest]:
         """The callers that wait, in order."""
         return list(self._waiting)
 
-    def add(self, waiter: PendingRequest) -> None:
+    def add(self, request: PendingRequest) -> None:
         """Let a caller wait."""
-        self._waiting[waiter] = None
-        self._rows += waiter.rows
-        self._nbytes += waiter.nbytes
+        self._waiting[request] = None
+        self._rows += request.rows
+        self._nbytes += request.nbytes
 
-    def withdraw(self, waiter: PendingRequest) -> bool:
+    def withdraw(self, request: PendingRequest) -> bool:
         """Take out a caller, where it still waits."""
-        if waiter not in self._waiting:
+        if request not in self._waiting:
             return False
-        del self._waiting[waiter]
-        self._rows -= waiter.rows
-        self._nbytes -= waiter.nbytes
+        del self._waiting[request]
+        self._rows -= request.rows
+        self._nbytes -= request.nbytes
         return True
 
-    def departure(self, options: Batching) -> float:
-        """The loop's time at which the next batch is to leave: in the past, unless it gathers."""
-        first = next(iter(self._waiting))
-        full = self._rows >= options.max_batch_size or self._nbytes >= options.max_batch_bytes
-        if full or self.alone or self.facts is None:
+    def dispatch_at(self, options: Batching) -> float:
+        """The loop's time at which the next batch is to go: in the past, unless it gathers."""
+        full = self._rows >= self.independence.limit or self._nbytes >= options.max_batch_bytes
+        if full or not options.max_delay or not self.independence.joined:
             return 0.0
-        return first.queued_at + options.max_delay
+        return next(iter(self._waiting)).queued_at + options.max_delay
 
-    def take(self, options: Batching) -> Batch:
+    def take(self, callers: int, most_rows: int, most_bytes: int) -> Batch:
         """Take out the callers of the next batch: as many as fit, the first one in any case.
 
         Those that were cancelled in this turn of the loop are left to withdraw by themselves.
+
+        Args:
+            callers: how many, at most.
+            most_rows: of all of them.
+            most_bytes: of their inputs.
         """
         taken: list[PendingRequest] = []
         rows = nbytes = 0
-        for waiter in self._waiting:
-            if waiter.future.done():
+        for request in self._waiting:
+            if request.future.done():
                 continue
-            rows += waiter.rows
-            nbytes += waiter.nbytes
-            if taken and (rows > options.max_batch_size or nbytes > options.max_batch_bytes):
+            more_rows, more_bytes = rows + request.rows, nbytes + request.nbytes
+            if taken and (more_rows > most_rows or more_bytes > most_bytes):
                 break
-            taken.append(waiter)
-            if self.alone or self.facts is None:
+            rows, nbytes = more_rows, more_bytes
+            taken.append(request)
+            if len(taken) == callers:
                 break
-        for waiter in taken:
-            self.withdraw(waiter)
-        return Batch(taken)
-
-    def learn(self, facts: OutputSignature | None) -> None:
-        """Note a row of the outputs of one call; None where they do not have the call's rows.
-
-        A model whose rows come out differently from call to call can not be asked for several.
-        """
-        self.alone = self.alone or facts is None or facts != (self.facts or facts)
-        self.facts = facts
-
-    def forget(self) -> None:
-        """Drop what was learned of the model."""
-        self.facts, self.alone = None, False
+        for request in taken:
+            del self._waiting[request]
+        self._rows -= rows
+        self._nbytes -= nbytes
+        return Batch(taken, rows)

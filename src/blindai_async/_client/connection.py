@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,18 +181,21 @@ class AsyncConnection(ConnectionLife):
                     timeout=left,
                 )
 
-        response = await self._calls.run(
-            "upload_model",
-            send,
-            _seconds(timeout, self._settings.timeouts.upload),
-            # Without an id of the caller's a second upload would leave a second model.
-            may_repeat=lambda: model_id is not None or not begun,
-        )
+        batcher = self._batcher
+        replacing = batcher.replacing(model_id) if batcher and model_id else nullcontext()
+        with replacing:
+            response = await self._calls.run(
+                "upload_model",
+                send,
+                _seconds(timeout, self._settings.timeouts.upload),
+                # Without an id of the caller's a second upload would leave a second model.
+                may_repeat=lambda: model_id is not None or not begun,
+            )
         self.input_specs = [[list(entry.dims), entry.dtype] for entry in spec.inputs]
         self.output_specs = [entry.dtype for entry in spec.outputs]
         self._names.learn(response, spec, file_names)
-        if self._batcher is not None:
-            self._batcher.forget(response.model_id)
+        if batcher is not None:
+            batcher.name_inputs(response.model_id, [entry.name for entry in spec.inputs])
         return response
 
     async def predict(
@@ -248,21 +252,13 @@ class AsyncConnection(ConnectionLife):
                 tensors, dtype, shape = in_order(tensors, dtype, shape, names)
                 if not self._names.knows_inputs(model_id):
                     batcher = None  # only the server can put them in order
-            if batcher is not None and batcher.room.full:
-                await batcher.room.wait(timeout)
-                timeout -= time.perf_counter() - started
             if conversion_is_costly(tensors):
                 inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
+                timeout -= time.perf_counter() - started
             else:
                 inputs = translate_tensors(tensors, dtype, shape)
-            if batcher is not None and batcher.idle and await batcher.nobody_else_comes():
-                response = await batcher.send_alone(model_id, inputs, timeout)
-            elif batcher is not None and (place := batcher.enqueue(model_id, inputs, timeout)):
-                try:
-                    response = await place.future
-                except BaseException:
-                    batcher.leave(place)
-                    raise
+            if batcher is not None:
+                response = await batcher.predict(model_id, inputs, timeout)
             else:
                 wire = [
                     outgoing(tensor, index, names[index] if names else "")

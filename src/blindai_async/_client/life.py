@@ -16,7 +16,7 @@ from blindai_async._client.model_names import ModelNames
 from blindai_async._client.retrying import RetryingCaller
 from blindai_async._client.session import EnclaveSession
 from blindai_async._client.session_manager import SessionManager
-from blindai_async._telemetry.stats import ConnectionStats, Recorder
+from blindai_async._telemetry.recorder import Recorder
 from blindai_async._transport.address import ServerAddress
 from blindai_async._transport.channels import ChannelLimits
 from blindai_async.attestation import INTEL_SGX_ROOT, SHARED_CACHE, AttestationCache, TrustRoot
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
     from blindai_async._client.handshake import Enclave
+    from blindai_async._telemetry.stats import ConnectionStats
     from blindai_async._transport.attested_port import AttestedPort
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.attestation import Claims, Policy, SgxEvidence

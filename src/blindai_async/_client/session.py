@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from blindai_async._client.handshake import Enclave
     from blindai_async._client.model_source import ModelSource
-    from blindai_async._telemetry.stats import Recorder
+    from blindai_async._telemetry.recorder import Recorder
     from blindai_async._transport.attested_port import AttestedPort
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.specs import ClientInfo, ModelSpec, TensorSpec

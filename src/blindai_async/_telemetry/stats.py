@@ -1,19 +1,12 @@
-"""Counters and percentiles of a connection, cheap enough to stay on."""
+"""What a connection tells about itself: counts, percentiles, and which models are joined."""
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ConnectionStats", "Percentiles", "Recorder"]
-
-# Durations are counted in buckets, eight for each doubling: percentiles are exact to 9 %.
-_PER_OCTAVE = 8
-_OCTAVES = 32
-_PER_SECOND = 1_000_000  # the first octave begins at a microsecond, the last ends after an hour
-_FOLD_AT = 4096
+__all__ = ["ConnectionStats", "ModelBatching", "Percentiles"]
 
 
 class Percentiles(BaseModel):
@@ -28,19 +21,51 @@ class Percentiles(BaseModel):
     max: float = 0.0
 
 
+class ModelBatching(BaseModel):
+    """Whether the calls of one model share requests, and why not.
+
+    Calls are told apart by their inputs' dtypes and row shapes: each combination is a kind of its
+    own, proven on its own.
+
+    Attributes:
+        state: "joined" where a kind of the model's calls is joined; else "probing" where one is
+            still to be proven; else "alone".
+        why: why the newest kind is not joined; "" where it is.
+        joined: kinds that are joined.
+        probing: kinds that are still to be proven: their calls go alone meanwhile.
+        alone: kinds whose calls go alone.
+        probes: how often a kind was probed, audits included.
+        largest_difference: the largest difference that a probe found between an answer in a batch
+            and the same rows' answer alone, relative to the answer; 0.0 where all were the same.
+        max_rows: rows that a batch may have now, of the kind with the most; 0 where none is joined.
+    """
+
+    model_config = ConfigDict(defer_build=True, frozen=True)
+
+    state: Literal["joined", "probing", "alone"]
+    why: str = ""
+    joined: int = 0
+    probing: int = 0
+    alone: int = 0
+    probes: int = 0
+    largest_difference: float = 0.0
+    max_rows: int = 0
+
+
 class ConnectionStats(BaseModel):
     """What a connection has done so far.
 
     Attributes:
         calls: predictions that callers asked for.
-        rpcs: requests that were sent for them, retries included.
+        rpcs: requests that were sent for them, retries and the batcher's probes included.
         failures: predictions that ended in an error.
-        rows: rows that went through batches.
+        rows: rows that went through batches, those of a single caller included.
         batch_sizes: how many batches had how many rows.
-        queue_wait: from the call of `predict` to its batch's departure (batched calls only).
+        queue_wait: from the call of `predict` to its batch's dispatch (batched calls only).
         latency: from the call of `predict` to its result.
         bytes_sent: tensor bytes of all requests.
         bytes_received: bytes of all replies.
+        models: of each model that was called through the batcher, whether its calls are joined.
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True)
@@ -54,89 +79,4 @@ class ConnectionStats(BaseModel):
     latency: Percentiles
     bytes_sent: int
     bytes_received: int
-
-
-class Durations:
-    """A histogram of durations.
-
-    They are put aside as they come, and sorted into their buckets thousands at a time: in every
-    prediction there is hardly time for more than an append.
-    """
-
-    __slots__ = ("_aside", "_buckets", "_max")
-
-    def __init__(self) -> None:
-        self._aside: list[float] = []
-        self._buckets = np.zeros(_OCTAVES * _PER_OCTAVE, np.int64)
-        self._max = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self._aside.append(seconds)
-        if len(self._aside) >= _FOLD_AT:
-            self._fold()
-
-    def add_all(self, seconds: list[float]) -> None:
-        """Count several durations."""
-        self._aside += seconds
-        if len(self._aside) >= _FOLD_AT:
-            self._fold()
-
-    def _fold(self) -> None:
-        if not self._aside:
-            return
-        durations = np.array(self._aside)
-        self._aside.clear()
-        self._max = max(self._max, float(durations.max()))
-        octaves = np.log2(np.maximum(durations * _PER_SECOND, 1.0))
-        buckets = np.minimum(octaves * _PER_OCTAVE, len(self._buckets) - 1).astype(np.int64)
-        self._buckets += np.bincount(buckets, minlength=len(self._buckets))
-
-    def percentiles(self) -> Percentiles:
-        """Summarise what was counted."""
-        self._fold()
-        seen = np.cumsum(self._buckets)
-        count = int(seen[-1])
-        if not count:
-            return Percentiles()
-        # The upper edge of the bucket in which the rank falls.
-        edges = np.searchsorted(seen, np.array([0.5, 0.9, 0.99]) * count) + 1
-        p50, p90, p99 = np.minimum(2 ** (edges / _PER_OCTAVE) / _PER_SECOND, self._max).tolist()
-        return Percentiles(count=count, p50=p50, p90=p90, p99=p99, max=self._max)
-
-
-class Recorder:
-    """Counts what a connection does. Used on its event loop only."""
-
-    __slots__ = (
-        "batch_sizes",
-        "bytes_received",
-        "bytes_sent",
-        "calls",
-        "failures",
-        "latency",
-        "queue_wait",
-        "rows",
-        "rpcs",
-    )
-
-    def __init__(self) -> None:
-        self.calls = self.rpcs = self.failures = self.rows = 0
-        self.bytes_sent = self.bytes_received = 0
-        self.batch_sizes: Counter[int] = Counter()
-        self.queue_wait = Durations()
-        self.latency = Durations()
-
-    def snapshot(self) -> ConnectionStats:
-        """The counts as they stand."""
-        return ConnectionStats(
-            calls=self.calls,
-            rpcs=self.rpcs,
-            failures=self.failures,
-            rows=self.rows,
-            batch_sizes=dict(sorted(self.batch_sizes.items())),
-            queue_wait=self.queue_wait.percentiles(),
-            latency=self.latency.percentiles(),
-            bytes_sent=self.bytes_sent,
-            bytes_received=self.bytes_received,
-        )
+    models: dict[str, ModelBatching] = Field(default_factory=dict)

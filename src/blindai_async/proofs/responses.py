@@ -350,9 +350,10 @@ class PredictResponse(SignedResponse):
         )
 
     def split(self, rows: Sequence[int]) -> list[PredictResponse]:
-        """Cut the answer to several callers into each one's own rows, as views.
+        """Cut the answer to several callers into each one's own rows.
 
-        The parts hold no payload: what was sent and answered is the whole.
+        The parts hold no payload: what was sent and answered is the whole. Of its memory they hold
+        what `Tensor.split` says.
 
         Args:
             rows: of each caller; together, those of each output.

@@ -16,7 +16,7 @@ async def uploaded(conn, model, model_id="m"):
 async def test_concurrent_calls_share_few_requests_and_keep_their_rows(
     connect, requests, onnx_models, rows
 ):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])  # shows what an answer looks like
     requests.rows.clear()
@@ -33,7 +33,7 @@ async def test_concurrent_calls_share_few_requests_and_keep_their_rows(
 
 
 async def test_callers_may_have_several_rows_and_several_inputs(connect, onnx_models):
-    conn = await connect(batching=Batching(max_batch_size=16))
+    conn = await connect(batching=Batching(independence="assume", max_batch_size=16))
     await uploaded(conn, onnx_models.subtract_and_swap())
     generator = np.random.default_rng(0)
     calls = [
@@ -53,7 +53,7 @@ async def test_callers_may_have_several_rows_and_several_inputs(connect, onnx_mo
 async def test_calls_of_other_models_dtypes_or_shapes_are_not_joined(
     connect, requests, onnx_models, rows
 ):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity(), "a")
     await uploaded(conn, onnx_models.identity("int64", ("batch", "n")), "b")
     kinds = [
@@ -73,7 +73,7 @@ async def test_calls_of_other_models_dtypes_or_shapes_are_not_joined(
 
 
 async def test_a_lone_call_is_sent_at_once_and_alone(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity())
 
     for row in rows(3):
@@ -83,7 +83,7 @@ async def test_a_lone_call_is_sent_at_once_and_alone(connect, requests, onnx_mod
 
 
 async def test_callers_gather_while_all_batches_are_out(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching(max_in_flight=1))
+    conn = await connect(batching=Batching(independence="assume", max_in_flight=1))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])
     requests.rows.clear()
@@ -103,7 +103,7 @@ async def test_callers_gather_while_all_batches_are_out(connect, requests, onnx_
 async def test_a_batch_waits_for_company_only_as_long_as_it_is_told(
     connect, requests, onnx_models, rows
 ):
-    conn = await connect(batching=Batching(max_delay=0.15, max_batch_size=3))
+    conn = await connect(batching=Batching(independence="assume", max_delay=0.15, max_batch_size=3))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])
     requests.rows.clear()
@@ -125,7 +125,7 @@ async def test_a_batch_waits_for_company_only_as_long_as_it_is_told(
 
 
 async def test_signed_calls_are_never_joined(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])
     requests.rows.clear()
@@ -140,7 +140,7 @@ async def test_signed_calls_are_never_joined(connect, requests, onnx_models, row
 
 
 async def test_a_call_can_opt_out(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])
     requests.rows.clear()
@@ -156,7 +156,7 @@ async def test_a_call_can_opt_out(connect, requests, onnx_models, rows):
     ids=["0-d", "rowless", "larger than a batch"],
 )
 async def test_what_cannot_be_joined_goes_alone(connect, requests, onnx_models, inputs):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity("float32", None))
 
     results = await asyncio.gather(*(conn.predict("m", inputs) for _ in range(3)))
@@ -166,7 +166,7 @@ async def test_what_cannot_be_joined_goes_alone(connect, requests, onnx_models, 
 
 
 async def test_batches_are_bounded_in_bytes(connect, requests, onnx_models):
-    conn = await connect(batching=Batching(max_batch_bytes=4000))
+    conn = await connect(batching=Batching(independence="assume", max_batch_bytes=4000))
     await uploaded(conn, onnx_models.identity("float32", ("batch", "n")))
     row = np.ones((1, 250), np.float32)  # 1000 bytes
     await conn.predict("m", row)
@@ -187,7 +187,7 @@ async def test_batching_is_off_unless_asked_for(connect, requests, onnx_models, 
 
 
 async def test_stats_tell_what_was_done(connect, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await uploaded(conn, onnx_models.identity())
     await conn.predict("m", rows(1)[0])
 

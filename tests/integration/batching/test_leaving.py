@@ -13,7 +13,7 @@ from blindai_async.errors import ConnectionClosedError, DeadlineExceededError
 @pytest.fixture
 async def held(connect, requests, onnx_models, rows):
     """A connection whose one batch is held back: what is called now waits in the queue."""
-    conn = await connect(batching=Batching(max_in_flight=1, max_queue=8))
+    conn = await connect(batching=Batching(independence="assume", max_in_flight=1, max_queue=8))
     await conn.upload_model(onnx_models.identity(), model_id="m")
     await conn.predict("m", rows(1)[0])
     requests.rows.clear()
@@ -68,7 +68,7 @@ async def test_cancelling_one_of_a_batch_under_way_disturbs_nobody(held, request
 async def test_the_last_callers_cancellation_cancels_the_request(
     connect, requests, onnx_models, rows, server
 ):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity(), model_id="m")
     await conn.predict("m", rows(1)[0])
     requests.gate = asyncio.Event()
@@ -80,10 +80,10 @@ async def test_the_last_callers_cancellation_cancels_the_request(
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0.05)
 
-    carriers = [t for t in before if "Batcher._carry" in repr(t)]
+    carriers = [t for t in before if "BatchDispatcher._carry" in repr(t)]
     assert carriers
     assert all(t.cancelled() for t in carriers)
-    assert not [t for t in asyncio.all_tasks() if "Batcher._carry" in repr(t)]
+    assert not [t for t in asyncio.all_tasks() if "BatchDispatcher._carry" in repr(t)]
 
 
 async def test_each_caller_has_its_own_deadline(held, requests, rows):
@@ -122,7 +122,7 @@ async def test_closing_fails_every_caller_with_the_closed_error(held, requests, 
 
 @pytest.mark.parametrize("max_delay", [0.0, 0.01], ids=["alone", "queued"])
 async def test_closing_while_inputs_are_still_converted_fails_their_caller(connect, max_delay):
-    conn = await connect(batching=Batching(max_delay=max_delay))
+    conn = await connect(batching=Batching(independence="assume", max_delay=max_delay))
     reached, go_on = threading.Event(), threading.Event()
 
     class Slow:
@@ -148,7 +148,7 @@ async def test_closing_while_inputs_are_still_converted_fails_their_caller(conne
 async def test_of_two_that_come_at_once_either_may_be_cancelled(
     connect, requests, onnx_models, rows, leaving
 ):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity(), model_id="m")
     for _ in range(2):
         tasks = [asyncio.ensure_future(conn.predict("m", row)) for row in rows(2)]

@@ -15,7 +15,7 @@ def calls_under_way():
 
 @pytest.fixture
 async def conn(connect, onnx_models):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity("float32", ("batch", 4)), model_id="m")
     return conn
 

@@ -10,7 +10,7 @@ from blindai_async.errors import RequestRejectedError
 
 
 async def test_a_fixed_batch_dimension_is_learned(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity("float32", (1, 4)), model_id="fixed")
     inputs = rows(20)
 
@@ -27,7 +27,7 @@ async def test_a_fixed_batch_dimension_is_learned(connect, requests, onnx_models
 
 
 async def test_outputs_that_have_not_the_batchs_rows_are_noticed(connect, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.mean_of_all(), model_id="mean")
     inputs = rows(20)
 
@@ -38,7 +38,7 @@ async def test_outputs_that_have_not_the_batchs_rows_are_noticed(connect, onnx_m
 
 async def test_rows_that_depend_on_each_other_by_shape_are_noticed(connect, onnx_models, rows):
     """Every row against every row: a batch of n gives n x n, which has n rows and is wrong."""
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     model = onnx_models._graph(
         [("Transpose", ["x"], ["t"], {"perm": [1, 0]}), ("MatMul", ["x", "t"], ["y"], {})],
         [("x", "float32", ("batch", 4))],
@@ -55,7 +55,7 @@ async def test_rows_that_depend_on_each_other_by_shape_are_noticed(connect, onnx
 
 async def test_one_bad_row_does_not_fail_its_neighbours(connect, requests, onnx_models):
     """A lookup with an index that is out of bounds fails the whole batch, on any server."""
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     table = np.arange(10, dtype=np.float32).reshape(10, 1)
     model = onnx_models._graph(
         [("Gather", ["table", "x"], ["y"], {})],
@@ -84,7 +84,7 @@ async def test_one_bad_row_does_not_fail_its_neighbours(connect, requests, onnx_
 
 
 async def test_every_caller_of_an_unknown_model_gets_its_own_error(connect, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
 
     errors = await asyncio.gather(
         *(conn.predict("nobody", row) for row in rows(10)), return_exceptions=True
@@ -95,7 +95,7 @@ async def test_every_caller_of_an_unknown_model_gets_its_own_error(connect, rows
 
 
 async def test_an_answer_too_large_for_a_batch_is_fetched_one_by_one(connect, onnx_models, rows):
-    conn = await connect(batching=Batching(), max_reply_bytes=6000)
+    conn = await connect(batching=Batching(independence="assume"), max_reply_bytes=6000)
     await conn.upload_model(onnx_models.linear(4, 500), model_id="wide")  # 2000 bytes a row
 
     for _ in range(2):
@@ -104,7 +104,7 @@ async def test_an_answer_too_large_for_a_batch_is_fetched_one_by_one(connect, on
 
 
 async def test_an_upload_under_the_same_id_is_learned_anew(connect, requests, onnx_models, rows):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity("float32", (1, 4)), model_id="m")
     await asyncio.gather(*(conn.predict("m", row) for row in rows(10)))
     await conn.upload_model(onnx_models.identity(), model_id="m")
@@ -118,7 +118,7 @@ async def test_an_upload_under_the_same_id_is_learned_anew(connect, requests, on
 
 @pytest.mark.parametrize("dtype", ["float64", "int8", "uint16", "bool"])
 async def test_batches_are_exact_for_every_width(connect, onnx_models, dtype):
-    conn = await connect(batching=Batching())
+    conn = await connect(batching=Batching(independence="assume"))
     await conn.upload_model(onnx_models.identity(dtype, ("batch", 3)), model_id="m")
     inputs = [np.array([[i % 2, 1, 0]], dtype) for i in range(30)]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blindai_async._telemetry.stats import Durations, Recorder
+from blindai_async._telemetry.recorder import Durations, Recorder
 
 
 @given(st.lists(st.floats(1e-6, 3000), min_size=1, max_size=200))
