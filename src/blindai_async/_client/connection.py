@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from anyio import to_thread
+from pydantic import SecretStr
 
-from blindai_async._client.life import ConnectionLife
+from blindai_async._batching.batcher import Batcher
+from blindai_async._client.closing import Closing
+from blindai_async._client.config import (
+    ConnectionConfig,
+    check_model_id,
+    check_options,
+    check_seconds,
+    check_timeout,
+    warn_of_missing_protection,
+)
+from blindai_async._client.debug_logging import log_everything
+from blindai_async._client.interface import InferenceClient
 from blindai_async._client.model_source import open_model
 from blindai_async._client.predict_many import predict_many
+from blindai_async._client.retrying import RetryingCaller
+from blindai_async._client.session import EnclaveSession
+from blindai_async._client.session_manager import SessionManager
+from blindai_async._client.session_state import SessionState, patience_of
+from blindai_async._telemetry.stats import ConnectionStats, Recorder
+from blindai_async._transport.address import ServerAddress
+from blindai_async._transport.channels import ChannelLimits
+from blindai_async._transport.deadline import Deadline
+from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._wire.tensor_data import outgoing
-from blindai_async.specs import model_spec
+from blindai_async.attestation import INTEL_SGX_ROOT, SHARED_CACHE, AttestationCache, TrustRoot
+from blindai_async.errors import AttestationError, HardwareModeUnsupportedError
+from blindai_async.options import Batching, RetryPolicy, Timeouts
+from blindai_async.specs import ClientInfo, model_spec
 from blindai_async.tensors.inputs import conversion_is_costly, translate_tensors
 
 if TYPE_CHECKING:
@@ -21,22 +45,33 @@ if TYPE_CHECKING:
         AsyncIterator,
         Callable,
         Coroutine,
+        Generator,
         Iterable,
         Sequence,
     )
+    from datetime import timedelta
+    from types import TracebackType
 
-    from blindai_async._client.session import EnclaveSession
+    from grpc.aio import ClientInterceptor
+
+    from blindai_async._client.handshake import Enclave
+    from blindai_async._client.session_state import Outage, WhenDown
+    from blindai_async._transport.attested_port import AttestedPort
+    from blindai_async._wire.tensor_data import OutgoingTensor
+    from blindai_async.attestation import DcapClaims, Policy, SgxEvidence
     from blindai_async.proofs.responses import (
         DeleteModelResponse,
         PredictResponse,
         UploadModelResponse,
     )
     from blindai_async.specs import ModelSpec
+    from blindai_async.tensors.dtypes import ModelDatumType
+    from blindai_async.tensors.inputs import InputTensor
 
 __all__ = ["AsyncConnection", "connect"]
 
 
-class AsyncConnection(ConnectionLife):
+class AsyncConnection(InferenceClient):
     """A connection to one BlindAI server, and to the enclave in it.
 
     ``conn = await connect(...)`` or ``async with connect(...) as conn``; nothing is sent before.
@@ -49,10 +84,12 @@ class AsyncConnection(ConnectionLife):
             for the enclave of `api_key`.
         server_name: the name that the server's certificates carry.
         policy: a policy file, or a `Policy`: which enclave is accepted. The built-in one where
-            None. Ignored in simulation mode and for the cloud.
-        certificate: PEM file, the host's certificate, which secures the untrusted port. Where None,
-            the one that the port presents is used, with a warning: in hardware mode only the
-            server's version rests on it. Ignored in simulation mode and for the cloud.
+            None. Ignored in simulation mode and for the cloud. A file is read anew at each
+            attestation.
+        certificate: the host's certificate, which secures the untrusted port: a PEM file, read anew
+            at each attestation, or PEM bytes. Where None, the one that the port presents is used,
+            with a warning: in hardware mode only the server's version rests on it. Ignored in
+            simulation mode and for the cloud.
         simulation: connect to a server without SGX. **Nothing protects the data then**: whoever
             answers at the address reads it.
         untrusted_port: where the host answers for the enclave.
@@ -61,13 +98,18 @@ class AsyncConnection(ConnectionLife):
         api_key: for Mithril Security Cloud.
         timeouts: deadlines of the handshake and the calls.
         batching: join concurrent predictions into one request; off where None.
-        retry: when a call that did not reach the server is sent again.
+        retry: when a call that may have reached the server is sent again.
+        when_down: what calls do while the server is unreachable: "wait" for it until their
+            deadline, "fail" at once, or wait for a number of seconds.
+        wait: seconds for which opening is tried again while the server is not reached; 0 does not.
         reattest: "auto" asks for new evidence after a failure that a restarted enclave may have
             caused, and when the old evidence expires, and goes on if it passes; "never" does not.
         max_attestation_age: attest anew when the evidence was verified this long ago, even though
             it is still valid.
         on_identity_change: called with the claims on the old and the new enclave when another one
             has taken its place; what it raises reaches the calls that waited for it.
+        on_state_change: called with the old and the new `SessionState` at each change, on the event
+            loop; what it raises goes to the loop's exception handler. `outage` tells why.
         trust_root: where the evidence has to lead; another than Intel's only for tests.
         attestation_cache: remembers verdicts; one for the whole process where None.
         max_reply_bytes: the largest reply that is accepted.
@@ -78,13 +120,16 @@ class AsyncConnection(ConnectionLife):
             kind of call that its class intercepts, and for no other.
 
     Raises:
-        ValueError: an address or a port that is none.
+        TypeError: an option of another kind than it takes.
+        ValueError: an invalid address, port or option.
         AttestationError: when it opens: the evidence does not hold (`QuoteValidationError`,
             `NotAnEnclaveError`, `EnclaveHeldDataError`), or the policy refuses it
             (`IdentityError`, `DebugNotAllowedError`, `TcbStatusError`).
         HardwareModeUnsupportedError: when it opens: the server is in simulation mode.
         VersionError: when it opens: the server is not a 0.5.x.
         TransportError: when it opens: the server is not reached. It is a ``ConnectionError``.
+        ConnectionClosedError: when it opens: this process was forked from one that had opened a
+            connection.
         FileNotFoundError: when it opens: the policy or certificate file is not there.
         PolicyFormatError: when it opens: the policy file is not a policy.
 
@@ -94,6 +139,120 @@ class AsyncConnection(ConnectionLife):
         input_specs: dims and dtype of each input, as the last upload stated them.
         output_specs: dtype of each output, as the last upload stated them.
     """
+
+    def __init__(
+        self,
+        addr: str | None = None,
+        server_name: str = "blindai-srv",
+        policy: str | os.PathLike[str] | Policy | None = None,
+        certificate: str | os.PathLike[str] | bytes | None = None,
+        simulation: bool = False,
+        untrusted_port: int = 50052,
+        attested_port: int = 50051,
+        debug_mode: bool = False,
+        api_key: str | SecretStr | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        batching: Batching | None = None,
+        retry: RetryPolicy | None = None,
+        when_down: WhenDown = "wait",
+        wait: float = 0.0,
+        reattest: Literal["auto", "never"] = "auto",
+        max_attestation_age: timedelta | None = None,
+        on_identity_change: Callable[[DcapClaims, DcapClaims], object] | None = None,
+        on_state_change: Callable[[SessionState, SessionState], object] | None = None,
+        trust_root: TrustRoot = INTEL_SGX_ROOT,
+        attestation_cache: AttestationCache | None = None,
+        max_reply_bytes: int = 256 << 20,
+        chunk_size: int | None = None,
+        send_client_uid: bool = False,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> None:
+        # Before anything can fail: a traceback may show the variables of this frame.
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        check_options(timeouts, batching, retry, reattest, max_reply_bytes, chunk_size)
+        self.simulation_mode = simulation
+        self.client_info = ClientInfo.collect(send_uid=send_client_uid)
+        self.input_specs: list[list[Any]] | None = None
+        self.output_specs: list[ModelDatumType] | None = None
+        ports = {"attested_port": attested_port, "untrusted_port": untrusted_port}
+        self._config = ConnectionConfig(
+            address=None
+            if addr is None
+            else ServerAddress.parse(addr, server_name=server_name, **ports),
+            server_name=server_name,
+            policy=policy,
+            certificate=certificate,
+            simulation=simulation,
+            api_key=api_key,
+            trust_root=trust_root,
+            cache=SHARED_CACHE if attestation_cache is None else attestation_cache,
+            limits=ChannelLimits(max_reply_bytes=max_reply_bytes),
+            timeouts=timeouts or Timeouts(),
+            retry=retry or RetryPolicy(),
+            patience=patience_of(when_down),
+            open_patience=check_seconds("wait", wait),
+            reattest=reattest,
+            max_attestation_age=max_attestation_age,
+            on_identity_change=on_identity_change,
+            on_state_change=on_state_change,
+            interceptors=tuple(interceptors),
+        )
+        self._chunk_size = chunk_size
+        self._batching = batching
+        self._batcher: Batcher | None = None
+        self._recorder = Recorder()
+        self._manager = SessionManager(self._config, self._begin_session)
+        self._caller = RetryingCaller(self._manager, self._manager.streams, self._config.retry)
+        self._closing = Closing(self._drain, self._end)
+        if debug_mode:
+            log_everything()
+        warn_of_missing_protection(self._config)
+
+    def _begin_session(self, enclave: Enclave, port: AttestedPort) -> EnclaveSession:
+        return EnclaveSession(enclave, port, self.client_info, self._chunk_size, self._recorder)
+
+    # Opening and closing
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _open(self) -> Self:
+        await self._manager.open()
+        if self._batching is not None and self._batcher is None:
+            self._batcher = Batcher(self._batching, self._send_batch, self._recorder)
+        return self
+
+    async def close(self, grace: float = 0.0) -> None:
+        grace = check_seconds("grace", grace)
+        if self._manager.begin_closing():
+            await self._closing.join(grace)
+
+    async def _drain(self) -> None:
+        if self._batcher is not None:
+            await self._batcher.drain()
+        await self._caller.calls.wait_idle()
+
+    async def _end(self) -> None:
+        try:
+            if self._batcher is not None:
+                await self._batcher.close()
+            self._caller.calls.end_all()
+        finally:
+            await self._manager.close()
+
+    # Calls
 
     async def upload_model(
         self,
@@ -109,35 +268,11 @@ class AsyncConnection(ConnectionLife):
         *,
         on_progress: Callable[[int, int], object] | None = None,
         timeout: float | None = None,
+        when_down: WhenDown | None = None,
     ) -> UploadModelResponse:
-        """Upload an ONNX model, streamed from disk without holding it in memory.
-
-        Most models tell their inputs and outputs themselves; the specs are for those that do not.
-
-        Args:
-            model: a path, or the model's bytes.
-            input_specs: of each input, a `TensorSpec` or a pair of dims and dtype; or a
-                `ModelSpec`, which speaks of the outputs too.
-            output_specs: of each output, a `TensorSpec` or a dtype.
-            shape: of the only input.
-            dtype: of the only input, float32 where only a shape is given; ignored without a shape.
-            dtype_out: of the only output.
-            sign: have the answer signed, and verify that it is, for exactly this model.
-            model_id: the id to predict with; a random one where None.
-            save_model: keep the model on the server's disk, sealed, over restarts.
-            on_progress: called with the bytes sent and their total, after each message; from the
-                start again where the upload is.
-            timeout: seconds; ``timeouts.upload`` where None.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the model is empty. `TensorError` where a spec is none.
-            SignatureError: `sign`, and the answer is not this enclave's about this model.
-            TransportError: no proper answer came. `RequestRejectedError` where the server refused
-                the model, `DeadlineExceededError` past the deadline.
-            ConnectionClosedError: the connection is closed, or was not opened.
-        """
-        self._keeper.check_usable()
+        self._manager.check_usable()
+        if model_id:  # an empty one asks for a random one, as None does
+            check_model_id(model_id)
         spec = model_spec(input_specs, output_specs, shape, dtype, dtype_out)
         begun = False
 
@@ -159,10 +294,10 @@ class AsyncConnection(ConnectionLife):
                     timeout=left,
                 )
 
-        response = await self._calls.run(
-            "upload_model",
+        response = await self._caller.run(
             send,
-            _seconds(timeout, self._settings.timeouts.upload),
+            self._deadline("upload_model", timeout, self._config.timeouts.upload),
+            self._patience(when_down),
             # Without an id of the caller's a second upload would leave a second model.
             may_repeat=lambda: model_id is not None or not begun,
         )
@@ -182,61 +317,94 @@ class AsyncConnection(ConnectionLife):
         *,
         timeout: float | None = None,
         batch: bool = True,
+        when_down: WhenDown | None = None,
     ) -> PredictResponse:
-        """Run a model inside the enclave.
-
-        Args:
-            model_id: from `upload_model`.
-            tensors: one input or a list of several. An input is a NumPy array of any layout, a
-                torch tensor, or a flat list of numbers, which needs `dtype` and `shape`. The types
-                of `ModelDatumType` have a place on the wire; others (float16, complex) do not.
-            dtype: of each input, or one for all: a `ModelDatumType`, a NumPy or torch dtype, or its
-                name. An array has its own, and one given beside it must be the same.
-            shape: of each input, or one shape.
-            sign: have the answer signed, and verify that this enclave gave it to these inputs and
-                this model. Save it as a proof with `PredictResponse.save_to_file`.
-                Signed calls are never joined with others, since the proof has to cover exactly the
-                caller's own inputs: they go side by side.
-            timeout: seconds; ``timeouts.call`` where None.
-            batch: let the call be joined with others, on a connection with `batching`.
-
-        Raises:
-            TensorError: an input has no place on the wire; nothing was sent.
-            SignatureError: `sign`, and the answer is not this enclave's to this question.
-            TransportError: no proper answer came. `RequestRejectedError` where the server refused
-                the request, `DeadlineExceededError` past the deadline.
-            ConnectionClosedError: the connection is closed, or was not opened.
-        """
-        self._keeper.check_usable()
-        _check_model_id(model_id)
+        self._manager.check_usable()
+        check_model_id(model_id)
+        deadline = self._deadline("predict", timeout, self._config.timeouts.call)
+        patience = self._patience(when_down)
         started = time.perf_counter()
         self._recorder.calls += 1
-        timeout = _seconds(timeout, self._settings.timeouts.call)
-        batcher = self._batcher if batch and not sign else None
+        joined = batch and not sign and patience == self._config.patience
+        batcher = self._batcher if joined else None
         try:
             if batcher is not None and batcher.room.full:
-                await batcher.room.wait(timeout)
-                timeout -= time.perf_counter() - started
+                await batcher.room.wait(deadline.left())
             if conversion_is_costly(tensors):
-                inputs = await to_thread.run_sync(translate_tensors, tensors, dtype, shape)
+                inputs = await self._converted(deadline, tensors, dtype, shape)
             else:
                 inputs = translate_tensors(tensors, dtype, shape)
-            if batcher is not None and batcher.idle and await batcher.nobody_else_comes():
-                response = await batcher.send_alone(model_id, inputs, timeout)
-            elif batcher is not None and (place := batcher.enqueue(model_id, inputs, timeout)):
-                try:
-                    response = await place.future
-                except BaseException:
-                    batcher.leave(place)
-                    raise
+            if batcher is not None:
+                response = await self._predict_batched(batcher, model_id, inputs, deadline)
             else:
-                wire = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-                response = await self._send(model_id, wire, timeout, sign=sign)
+                response = await self._predict_alone(model_id, inputs, deadline, patience, sign)
         except BaseException:
             self._recorder.failures += 1
             raise
         self._recorder.latency.add(time.perf_counter() - started)
         return response
+
+    async def _converted(
+        self, deadline: Deadline, tensors: Any, dtype: Any, shape: Any
+    ) -> list[InputTensor]:
+        """Convert inputs in a thread, for no longer than the call has time, or the connection."""
+        with self._caller.calls.scope():
+            async with deadline.timeout():
+                return await run_in_thread(
+                    Purpose.CONVERT, translate_tensors, tensors, dtype, shape
+                )
+
+    async def _predict_batched(
+        self, batcher: Batcher, model_id: str, inputs: list[InputTensor], deadline: Deadline
+    ) -> PredictResponse:
+        if self._config.patience < float("inf"):  # whoever does not wait need not queue, either
+            await self._manager.session(deadline, self._config.patience)
+        timeout = deadline.left()
+        if batcher.idle and await batcher.nobody_else_comes():
+            return await batcher.send_alone(model_id, inputs, timeout)
+        place = batcher.enqueue(model_id, inputs, timeout)
+        if place is None:
+            return await self._predict_alone(
+                model_id, inputs, deadline, self._config.patience, sign=False
+            )
+        try:
+            return await place.future
+        except BaseException:
+            batcher.leave(place)
+            raise
+
+    async def _predict_alone(
+        self,
+        model_id: str,
+        inputs: list[InputTensor],
+        deadline: Deadline,
+        patience: float,
+        sign: bool,
+    ) -> PredictResponse:
+        tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
+        return await self._send(model_id, tensors, deadline, patience, sign=sign)
+
+    async def _send(
+        self,
+        model_id: str,
+        tensors: Sequence[OutgoingTensor],
+        deadline: Deadline,
+        patience: float,
+        *,
+        sign: bool = False,
+    ) -> PredictResponse:
+        return await self._caller.run(
+            lambda session, left: session.predict(model_id, tensors, sign=sign, timeout=left),
+            deadline,
+            patience,
+        )
+
+    async def _send_batch(
+        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float
+    ) -> PredictResponse:
+        return await self._send(
+            model_id, tensors, Deadline(timeout, "predict"), self._config.patience
+        )
 
     def predict_many(
         self,
@@ -250,26 +418,8 @@ class AsyncConnection(ConnectionLife):
         shape: Any = None,
         sign: bool = False,
         timeout: float | None = None,
+        when_down: WhenDown | None = None,
     ) -> AsyncIterator[PredictResponse | BaseException]:
-        """Run a model on any number of inputs, with flat memory: ``async for result in ...``.
-
-        Args:
-            model_id: from `upload_model`.
-            inputs: each what `predict` takes as `tensors`; an iterable or an async one, of any
-                length, read only as fast as results are taken.
-            concurrency: calls under way at once. Where None, as many as fill the connection's
-                batches, or 64 without batching.
-            ordered: give the results in the inputs' order; otherwise as they come.
-            return_exceptions: give a failed call's exception in its place. Otherwise the first
-                one ends the iteration, and the calls under way are cancelled.
-            dtype: see `predict`; so are `shape`, `sign` and `timeout`.
-            shape: see `predict`.
-            sign: see `predict`.
-            timeout: of each call, in seconds.
-
-        Raises:
-            ValueError: `concurrency` is less than 1.
-        """
         if concurrency is None:
             batches = self._batching
             concurrency = 64 if batches is None else batches.max_batch_size * batches.max_in_flight
@@ -277,45 +427,152 @@ class AsyncConnection(ConnectionLife):
             raise ValueError(f"concurrency is {concurrency}; at least one call has to be under way")
 
         def call(tensors: Any) -> Coroutine[Any, Any, PredictResponse]:
-            return self.predict(model_id, tensors, dtype, shape, sign, timeout=timeout)
+            return self.predict(
+                model_id, tensors, dtype, shape, sign, timeout=timeout, when_down=when_down
+            )
 
         return predict_many(call, inputs, concurrency, ordered, return_exceptions)
 
     async def delete_model(
-        self, model_id: str, *, timeout: float | None = None
+        self, model_id: str, *, timeout: float | None = None, when_down: WhenDown | None = None
     ) -> DeleteModelResponse:
-        """Delete a model from the server's memory and disk. Who knows a model's id can delete it.
-
-        Args:
-            model_id: from `upload_model`. An id that the server does not know is no error.
-            timeout: seconds; ``timeouts.call`` where None.
-
-        Raises:
-            TransportError: no proper answer came.
-            ConnectionClosedError: the connection is closed, or was not opened.
-        """
-        self._keeper.check_usable()
-        _check_model_id(model_id)
-        return await self._calls.run(
-            "delete_model",
+        self._manager.check_usable()
+        check_model_id(model_id)
+        return await self._caller.run(
             lambda session, left: session.delete_model(model_id, timeout=left),
-            _seconds(timeout, self._settings.timeouts.call),
+            self._deadline("delete_model", timeout, self._config.timeouts.call),
+            self._patience(when_down),
         )
 
+    def _deadline(self, what: str, timeout: float | None, default: float) -> Deadline:
+        return Deadline(default if timeout is None else check_timeout(timeout), what)
 
+    def _patience(self, when_down: WhenDown | None) -> float:
+        return self._config.patience if when_down is None else patience_of(when_down)
+
+    # The enclave and the link to it
+
+    async def attest(self) -> DcapClaims:
+        """Fetch the enclave's evidence anew, verify it, and pin the channel to what it proves.
+
+        Returns:
+            What the new evidence proves.
+
+        Raises:
+            AttestationError: it does not hold, or the policy refuses it. What could not be proven
+                is not used any further: calls fail until new evidence passes.
+            HardwareModeUnsupportedError: the connection is in simulation mode.
+            TransportError: no evidence came; the connection is left as it was.
+            ConnectionClosedError: the connection is closed, or was not opened.
+        """
+        self._manager.check_usable()
+        if self.simulation_mode:
+            raise HardwareModeUnsupportedError("in simulation mode there is nothing to attest")
+        enclave = await self._manager.attest()
+        if enclave.claims is None:
+            raise AttestationError("the handshake proved nothing")
+        return enclave.claims
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until calls can go out.
+
+        Args:
+            timeout: seconds; ``timeouts.connect`` where None.
+
+        Raises:
+            DeadlineExceededError: the server is still unreachable; the text says why.
+            AttestationError: new evidence does not pass.
+            ConnectionClosedError: the connection is closed, or was not opened.
+        """
+        self._manager.check_usable()
+        deadline = self._deadline("wait_ready", timeout, self._config.timeouts.connect)
+        with self._caller.calls.scope():
+            await self._manager.session(deadline, float("inf"))
+
+    async def ping(self, timeout: float = 5.0) -> float:
+        """Probe whether the enclave answers now: for readiness checks. No statistic counts it.
+
+        It does not wait for a server that is known to be unreachable.
+
+        Returns:
+            The seconds until the answer came.
+
+        Raises:
+            TransportError: none came, or the server is unreachable.
+            AttestationError: new evidence does not pass.
+            ConnectionClosedError: the connection is closed, or was not opened.
+        """
+        self._manager.check_usable()
+        deadline = self._deadline("ping", timeout, timeout)
+        with self._caller.calls.scope():
+            session = await self._manager.session(deadline, 0.0)
+            started = time.perf_counter()
+            await session.ping(deadline.remaining())
+            return time.perf_counter() - started
+
+    @property
+    def state(self) -> SessionState:
+        """Whether calls can go out at this moment."""
+        return self._manager.link.state
+
+    @property
+    def outage(self) -> Outage | None:
+        """Since when and why the server has been unreachable; None where it is not."""
+        return self._manager.link.outage
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called and is done, or opening failed."""
+        return self._manager.link.state is SessionState.CLOSED
+
+    @property
+    def policy(self) -> Policy | None:
+        """What the enclave has to be; None in simulation mode and before opening."""
+        return None if self._manager.plan is None else self._manager.plan.policy
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What the connection has done so far: calls, requests, batch sizes, percentiles."""
+        return self._recorder.snapshot()
+
+    @property
+    def server_version(self) -> str | None:
+        """The version that the server states; None before opening."""
+        return None if self._manager.enclave is None else self._manager.enclave.server_version
+
+    @property
+    def attestation(self) -> SgxEvidence | None:
+        """The evidence that proved the enclave; None in simulation mode and before opening."""
+        return None if self._manager.enclave is None else self._manager.enclave.evidence
+
+    @property
+    def claims(self) -> DcapClaims | None:
+        """What the evidence proved; None in simulation mode and before opening."""
+        return None if self._manager.enclave is None else self._manager.enclave.claims
+
+    @property
+    def enclave_signing_key(self) -> bytes | None:
+        """The Ed25519 key that the enclave signs with, 32 raw bytes; None before opening.
+
+        In simulation mode nothing proves that it is an enclave's.
+        """
+        return None if self._manager.enclave is None else self._manager.enclave.signing_key
+
+    def __del__(self) -> None:
+        manager: SessionManager | None = getattr(self, "_manager", None)
+        if manager is not None and manager.is_open():
+            warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        manager: SessionManager | None = getattr(self, "_manager", None)
+        if manager is None:
+            return "<AsyncConnection, not made: its constructor failed>"
+        address = self._config.address
+        where = "Mithril Security Cloud" if address is None else address.attested
+        mode = ", simulation" if self.simulation_mode else ""
+        return f"<AsyncConnection to {where}, {manager.link.state}{mode}>"
+
+
+# The error about an argument that is wrong names what the caller called.
+AsyncConnection.__init__.__qualname__ = "connect"
 connect = AsyncConnection
-
-
-def _seconds(timeout: float | None, default: float) -> float:
-    if timeout is None:
-        return default
-    if not isinstance(timeout, int | float) or timeout != timeout:  # noqa: PLR0124 - NaN
-        raise TypeError(f"timeout is {timeout!r}; it takes a number of seconds")
-    return timeout
-
-
-def _check_model_id(model_id: str) -> None:
-    if not isinstance(model_id, str):
-        raise TypeError(f"model_id is a {type(model_id).__name__}; upload_model() returns a str")
-    if not model_id:
-        raise ValueError("model_id is empty; upload_model() returns the id of a model")

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from blindai_async._transport.attested_port import AttestedPort
 from blindai_async._transport.channels import (
     MAX_UNTRUSTED_REPLY,
@@ -19,12 +17,17 @@ from blindai_async._transport.channels import (
     open_channel,
     wait_until_ready,
 )
-from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
+from blindai_async._transport.host_certificate import (
+    fetch_host_certificate,
+    pem_from_der,
+    why_not_reached,
+)
 from blindai_async._transport.rpc_errors import printable
+from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message, verify_evidence
 from blindai_async.attestation import enclave_signing_key
-from blindai_async.errors import VersionError
+from blindai_async.errors import TransportError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +45,18 @@ if TYPE_CHECKING:
         TrustRoot,
     )
 
-__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port"]
+__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port", "why_unreachable"]
 
 _SUPPORTED_VERSION = re.compile(r"0\.5\.[0-9A-Za-z][0-9A-Za-z.+-]{0,30}")
+
+
+class _SecretMetadata(tuple[tuple[str, str], ...]):
+    """Metadata whose values are not shown by a traceback that shows the variables of each frame."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(tuple((key, "**********") for key, _ in self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,9 @@ class HandshakePlan:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with every call."""
-        return () if self.jwt is None else (("accesstoken", self.jwt.get_secret_value()),)
+        if self.jwt is None:
+            return ()
+        return _SecretMetadata([("accesstoken", self.jwt.get_secret_value())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,31 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
     host_certificate = plan.host_certificate
     if host_certificate is None:
         host_certificate = await fetch_host_certificate(plan.address, deadline)
+    try:
+        return await _attest_server(plan, host_certificate, deadline)
+    except TransportError as error:
+        if error.code != "UNAVAILABLE":
+            raise
+        address = plan.address
+        why = await why_not_reached(
+            address.host,
+            address.untrusted_port,
+            address.server_name,
+            host_certificate,
+            "host certificate changed",
+        )
+        if not why:
+            raise
+        raise TransportError(
+            f"no connection: the untrusted port {address.untrusted}: {why}",
+            code=error.code,
+            details=error.details,
+        ) from error
+
+
+async def _attest_server(
+    plan: HandshakePlan, host_certificate: bytes, deadline: Deadline
+) -> Enclave:
     async with open_channel(
         plan.address.untrusted,
         root_pem=host_certificate,
@@ -121,7 +160,7 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
             certificate = await port.certificate()
             return Enclave(version, certificate, enclave_signing_key(certificate))
         evidence = evidence_from_message(await port.evidence())
-    return await to_thread.run_sync(_proven, plan, plan.policy, version, evidence)
+    return await run_in_thread(Purpose.VERIFY, _proven, plan, plan.policy, version, evidence)
 
 
 def _supported(version: str) -> str:
@@ -156,8 +195,26 @@ async def open_attested_port(
         interceptors=plan.interceptors,
     )
     try:
-        await wait_until_ready(channel, plan.address.attested, deadline)
+        ready = await wait_until_ready(channel, deadline)
     except BaseException:
         await channel.close()
         raise
+    if not ready:
+        await channel.close()
+        why = await why_unreachable(plan, enclave)
+        why = why or f"the attested port {plan.address.attested}: it answers by now"
+        raise TransportError(f"no connection: {why}", code="UNAVAILABLE", details=why)
     return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)
+
+
+async def why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
+    """Find out why the attested port is not reached: see `why_not_reached`."""
+    address = plan.address
+    why = await why_not_reached(
+        address.host,
+        address.attested_port,
+        address.server_name,
+        pem_from_der(enclave.certificate),
+        "certificate changed: it is not the enclave whose certificate was given",
+    )
+    return f"the attested port {address.attested}: {why}" if why else ""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from anyio import to_thread
+from blindai_async._transport.threads import Purpose, run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -42,7 +42,7 @@ class ModelSource:
             OSError: the file cannot be read, or is not as long as it was when it was opened.
         """
         done = 0
-        while block := await to_thread.run_sync(self._next_block, done):
+        while block := await run_in_thread(Purpose.FILES, self._next_block, done):
             done += block.nbytes
             yield block
         if done != self.size:
@@ -82,7 +82,7 @@ async def open_model(
     if not isinstance(model, str | os.PathLike):
         raise TypeError(f"model is a {type(model).__name__}; pass a path or the model's bytes")
     path = Path(model)
-    stream = await to_thread.run_sync(path.open, "rb")
+    stream = await run_in_thread(Purpose.FILES, lambda: path.open("rb"))
     try:
         yield _checked(
             ModelSource(stream, memoryview(b""), path.name, os.fstat(stream.fileno()).st_size)

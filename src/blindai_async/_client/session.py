@@ -6,9 +6,8 @@ import hashlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._wire.protobuf import varint
 from blindai_async._wire.tensor_data import request_frames
 from blindai_async.errors import ProofFormatError, TransportError
@@ -17,6 +16,8 @@ from blindai_async.proofs.responses import DeleteModelResponse, PredictResponse,
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from typing import NoReturn
+
+    from grpc import ChannelConnectivity
 
     from blindai_async._client.handshake import Enclave
     from blindai_async._client.model_source import ModelSource
@@ -93,7 +94,7 @@ class EnclaveSession:
 
         try:
             if sign and len(reply) > _LARGE_REPLY:
-                return await to_thread.run_sync(read)
+                return await run_in_thread(Purpose.CONVERT, read)
             return read()
         except ProofFormatError as error:
             _refuse("predict", error)
@@ -175,6 +176,18 @@ class EnclaveSession:
     def is_connected(self) -> bool:
         """Tell whether the channel stands at this moment."""
         return self._port.is_connected()
+
+    def connect(self) -> ChannelConnectivity:
+        """Let the channel connect anew where it is not connected; returns how it stands."""
+        return self._port.connect()
+
+    async def ping(self, timeout: float) -> None:
+        """Ask the enclave for a sign of life.
+
+        Raises:
+            TransportError: none came.
+        """
+        await self._port.ping(timeout)
 
     async def retire(self, grace: float) -> None:
         """Close the channel once the calls under way are done, or `grace` seconds have passed."""

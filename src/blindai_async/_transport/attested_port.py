@@ -11,6 +11,7 @@ from blindai_async._transport.heartbeat import Heartbeat
 from blindai_async._transport.methods import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.rpc_errors import MappedErrors
 from blindai_async._transport.streaming import send, send_watched
+from blindai_async.errors import RequestRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -109,6 +110,22 @@ class AttestedPort:
     def is_connected(self) -> bool:
         """Tell whether the channel stands at this moment."""
         return self._channel.get_state() is ChannelConnectivity.READY
+
+    def connect(self) -> ChannelConnectivity:
+        """Let the channel connect anew where it is not connected; returns how it stands."""
+        return self._channel.get_state(try_to_connect=True)
+
+    async def ping(self, timeout: float) -> None:
+        """Ask the peer for a sign of life; any answer is one.
+
+        Raises:
+            TransportError: none came.
+        """
+        try:
+            with MappedErrors("ping", self._secrets):
+                await self._pulse.ask(timeout)
+        except RequestRejectedError:
+            pass  # it has no health service, and said so
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is under way, this long at most."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from grpc.aio import AioRpcError, UsageError
 
+from blindai_async._transport.active_calls import ActiveCalls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,39 +35,34 @@ class Heartbeat:
         channel: the channel.
         metadata: goes with every call.
         interval: seconds between two beats. Fewer than three pings must fit in between.
-
-    Attributes:
-        active: how many calls are under way.
     """
 
     def __init__(
         self, channel: Channel, metadata: Sequence[tuple[str, str]], interval: float
     ) -> None:
-        self.active = 0
+        self._active = ActiveCalls()
         self._check: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_HEALTH_CHECK)
         self._metadata = metadata
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
-        self._idle = asyncio.Event()
 
     def begin(self) -> None:
         """Note that a call begins."""
-        self.active += 1
+        self._active.begin()
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval, self._tick)
 
     def end(self) -> None:
         """Note that a call has ended."""
-        self.active -= 1
-        if not self.active:
-            self._idle.set()
+        self._active.end()
+        if not self._active.count:
             self._rest()
 
     def _tick(self) -> None:
         self._timer = None
-        if self.active:
+        if self._active.count:
             self._timer = self._loop.call_later(self._interval, self._tick)
             if self._beating is None:
                 self._beating = self._loop.create_task(self._beat())
@@ -74,9 +71,17 @@ class Heartbeat:
         try:
             # That it fails tells nothing new: whatever ends the connection ends the calls, too.
             with suppress(AioRpcError, UsageError):
-                await self._check(b"", timeout=self._interval, metadata=self._metadata)
+                await self.ask(self._interval)
         finally:
             self._beating = None
+
+    async def ask(self, timeout: float) -> None:
+        """Send one such request by itself.
+
+        Raises:
+            AioRpcError: the peer said something else than yes, or nothing.
+        """
+        await self._check(b"", timeout=timeout, metadata=self._metadata)
 
     def _rest(self) -> None:
         if self._beating is not None:
@@ -84,11 +89,7 @@ class Heartbeat:
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is under way, this long at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.active:
-                    self._idle.clear()
-                    await self._idle.wait()
+        await self._active.wait_idle(seconds)
 
     def stop(self) -> None:
         """Beat no more: the channel is being closed."""
