@@ -33,7 +33,11 @@ from blindai_async._transport.deadline import Deadline
 from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._wire.tensor_data import outgoing
 from blindai_async.attestation import INTEL_SGX_ROOT, SHARED_CACHE, AttestationCache, TrustRoot
-from blindai_async.errors import AttestationError, HardwareModeUnsupportedError
+from blindai_async.errors import (
+    AttestationError,
+    DeadlineExceededError,
+    HardwareModeUnsupportedError,
+)
 from blindai_async.options import Batching, RetryPolicy, Timeouts
 from blindai_async.specs import ClientInfo, model_spec
 from blindai_async.tensors.inputs import conversion_is_costly, translate_tensors
@@ -369,8 +373,10 @@ class AsyncConnection(InferenceClient):
             )
         try:
             return await place.future
-        except BaseException:
+        except BaseException as error:
             batcher.leave(place)
+            if isinstance(error, DeadlineExceededError) and deadline.left() <= 0:
+                raise deadline.exceeded() from error
             raise
 
     async def _predict_alone(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from blindai_async._client.session_state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from blindai_async._client.session_state import Link
 
@@ -40,32 +40,45 @@ class Recovery:
             it has failed where another try may succeed.
     """
 
-    def __init__(self, link: Link, connect: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(
+        self, link: Link, connect: Callable[[], Coroutine[None, None, str | None]]
+    ) -> None:
         self._link = link
         self._connect = weakref.WeakMethod(connect)
-        self._task: asyncio.Task[None] | None = None
+        self._started = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[str | None] | None = None
 
     def begin(self) -> None:
         """Connect from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.stop()
+        self._started = time.monotonic()
+        self._try()
 
     def stop(self) -> None:
         """Connect no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
 
-    async def _run(self) -> None:
-        started = time.monotonic()
-        while self._link.state is SessionState.DOWN and (connect := self._connect()) is not None:
+    def _try(self) -> None:
+        connect = self._connect()
+        if connect is not None and self._link.state is SessionState.DOWN:
             self._link.begin_try()
-            reason = await connect()
-            del connect
-            if reason is None:
-                return
-            pause = pause_before_try(time.monotonic() - started)
+            self._task = asyncio.get_running_loop().create_task(connect())
+            self._task.add_done_callback(self._tried)
+
+    def _tried(self, task: asyncio.Task[str | None]) -> None:
+        if task is not self._task or task.cancelled():
+            return
+        self._task = None
+        reason = task.result()
+        if reason is not None:
+            pause = pause_before_try(time.monotonic() - self._started)
             self._link.note_try(reason, pause)
-            await asyncio.sleep(pause)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._try)
 
 
 class PeriodicCheck:
