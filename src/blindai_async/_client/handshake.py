@@ -138,7 +138,7 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
         if not why:
             raise
         raise TransportError(
-            f"no connection: the untrusted port {address.untrusted}: {why}",
+            f"no connection: the untrusted port: {why}",
             code=error.code,
             details=error.details,
         ) from error
@@ -202,7 +202,7 @@ async def open_attested_port(
     if not ready:
         await channel.close()
         why = await why_unreachable(plan, enclave)
-        why = why or f"the attested port {plan.address.attested}: it answers by now"
+        why = why or f"the attested port: {plan.address.attested}: answers by now"
         raise TransportError(f"no connection: {why}", code="UNAVAILABLE", details=why)
     return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)
 
@@ -217,4 +217,4 @@ async def why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
         pem_from_der(enclave.certificate),
         "certificate changed: it is not the enclave whose certificate was given",
     )
-    return f"the attested port {address.attested}: {why}" if why else ""
+    return f"the attested port: {why}" if why else ""

@@ -172,6 +172,7 @@ class RetryingCaller:
                         pause = 0.0
                     else:
                         attempts += 1
+                        self._manager.suspect(session)
                         pause = self._pause_before_retry(error, deadline, attempts, may_repeat)
                     log.debug("%s: failed (%s); trying again", deadline.what, error)
                 else:

@@ -392,6 +392,11 @@ class SessionManager:
         self._recovery.begin()
         self._check.begin(_FAST_CHECK_INTERVAL)
 
+    def suspect(self, session: EnclaveSession) -> None:
+        """Look at a session's channel now: a call on it was broken off."""
+        if session is self._session:
+            self._check.begin(0)
+
     def lost(self, session: EnclaveSession, reason: str) -> None:
         """Note that a session's channel is not connected."""
         if session is self._session:
