@@ -11,6 +11,7 @@
 from typing import TYPE_CHECKING, Any
 
 from blindai_async import errors
+from blindai_async._client.session_state import Outage, SessionState
 from blindai_async._telemetry.stats import ConnectionStats
 from blindai_async._version import __version__
 from blindai_async.attestation import AttestationCache, Policy, TrustRoot
@@ -31,9 +32,11 @@ __all__ = [
     "DeleteModelResponse",
     "ModelDatumType",
     "ModelSpec",
+    "Outage",
     "Policy",
     "PredictResponse",
     "RetryPolicy",
+    "SessionState",
     "SignedResponse",
     "Tensor",
     "TensorInfo",

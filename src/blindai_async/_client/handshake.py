@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from blindai_async._printable import printable
 from blindai_async._transport.attested_port import AttestedPort
 from blindai_async._transport.channels import (
@@ -22,7 +20,12 @@ from blindai_async._transport.channels import (
     open_channel,
     wait_until_ready,
 )
-from blindai_async._transport.host_certificate import fetch_host_certificate, pem_from_der
+from blindai_async._transport.host_certificate import (
+    fetch_host_certificate,
+    pem_from_der,
+    why_not_reached,
+)
+from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message
 from blindai_async.attestation import EvidenceVerifier, enclave_signing_key
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     )
     from blindai_async.collateral import CollateralSource
 
-__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port"]
+__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port", "why_unreachable"]
 
 _NONCE_BYTES = 32
 
@@ -54,6 +57,15 @@ _NONCE_BYTES = 32
 _COLLATERAL_STEPS = frozenset({2, 3, 4, 5, 6, 8, 10})
 
 _SUPPORTED_VERSION = re.compile(r"0\.5\.[0-9A-Za-z][0-9A-Za-z.+-]{0,30}")
+
+
+class _SecretMetadata(tuple[tuple[str, str], ...]):
+    """Metadata whose values are not shown by a traceback that shows the variables of each frame."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(tuple((key, "**********") for key, _ in self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +99,9 @@ class HandshakePlan:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with every call."""
-        return () if self.jwt is None else (("accesstoken", self.jwt.get_secret_value()),)
+        if self.jwt is None:
+            return ()
+        return _SecretMetadata([("accesstoken", self.jwt.get_secret_value())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,31 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
     host_certificate = plan.host_certificate
     if host_certificate is None:
         host_certificate = await fetch_host_certificate(plan.address, deadline)
+    try:
+        return await _attest_server(plan, host_certificate, deadline)
+    except TransportError as error:
+        if error.code != "UNAVAILABLE":
+            raise
+        address = plan.address
+        why = await why_not_reached(
+            address.host,
+            address.untrusted_port,
+            address.server_name,
+            host_certificate,
+            "host certificate changed",
+        )
+        if not why:
+            raise
+        raise TransportError(
+            f"no connection: the untrusted port: {why}",
+            code=error.code,
+            details=error.details,
+        ) from error
+
+
+async def _attest_server(
+    plan: HandshakePlan, host_certificate: bytes, deadline: Deadline
+) -> Enclave:
     async with open_channel(
         plan.address.untrusted,
         root_pem=host_certificate,
@@ -139,7 +178,7 @@ async def attest_server(plan: HandshakePlan, deadline: Deadline) -> Enclave:
     # send the nonce that it was made for.
     evidence = reply.model_copy(update={"nonce": nonce})
     if plan.collateral is None:
-        return await to_thread.run_sync(_proven, plan, plan.policy, version, evidence)
+        return await run_in_thread(Purpose.VERIFY, _proven, plan, plan.policy, version, evidence)
     return await _proven_with(plan.collateral, plan, plan.policy, version, evidence, deadline)
 
 
@@ -156,7 +195,7 @@ async def _proven_with(
     collateral = await fetch_collateral(source, evidence.quote, deadline.remaining())
     evidence = evidence.model_copy(update={"collateral": collateral})
     try:
-        return await to_thread.run_sync(_proven, plan, policy, version, evidence)
+        return await run_in_thread(Purpose.VERIFY, _proven, plan, policy, version, evidence)
     except QuoteValidationError as error:
         if error.step not in _COLLATERAL_STEPS or deadline.left() <= 0:
             raise
@@ -168,7 +207,7 @@ async def _proven_with(
         if newer is None or newer == collateral:
             raise
     evidence = evidence.model_copy(update={"collateral": newer})
-    return await to_thread.run_sync(_proven, plan, policy, version, evidence)
+    return await run_in_thread(Purpose.VERIFY, _proven, plan, policy, version, evidence)
 
 
 def _supported(version: str) -> str:
@@ -211,8 +250,26 @@ async def open_attested_port(
         interceptors=plan.interceptors,
     )
     try:
-        await wait_until_ready(channel, plan.address.attested, deadline)
+        ready = await wait_until_ready(channel, deadline)
     except BaseException:
         await channel.close()
         raise
+    if not ready:
+        await channel.close()
+        why = await why_unreachable(plan, enclave)
+        why = why or f"the attested port: {plan.address.attested}: answers by now"
+        raise TransportError(f"no connection: {why}", code="UNAVAILABLE", details=why)
     return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)
+
+
+async def why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
+    """Find out why the attested port is not reached: see `why_not_reached`."""
+    address = plan.address
+    why = await why_not_reached(
+        address.host,
+        address.attested_port,
+        address.server_name,
+        pem_from_der(enclave.certificate),
+        "certificate changed: it is not the enclave whose certificate was given",
+    )
+    return f"the attested port: {why}" if why else ""

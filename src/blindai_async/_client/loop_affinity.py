@@ -1,4 +1,4 @@
-"""Where a connection is at home: one event loop, in one thread, of one process."""
+"""Where a connection may be used: on one event loop, in one thread, of one process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import threading
 
 from blindai_async.errors import ConnectionClosedError
 
-__all__ = ["LoopAffinity"]
+__all__ = ["LoopAffinity", "refuse_after_fork"]
 
 _forks = [0]  # between this process and the one that imported the package first
+_opened_after = [-1]  # forks, in the process that opened a connection: none has yet
 
 
 def _count_fork() -> None:
@@ -21,10 +22,28 @@ if hasattr(os, "register_at_fork"):  # where there is no fork, there is nothing 
     os.register_at_fork(after_in_child=_count_fork)
 
 
+def refuse_after_fork() -> None:
+    """Refuse to open a connection where gRPC would end the process with SIGSEGV.
+
+    gRPC's threads do not live on in a forked child, but its locks and its sense of being started
+    do. Call it where a connection is opened; it remembers that one was.
+
+    Raises:
+        ConnectionClosedError: a parent of this process opened a connection before it forked.
+    """
+    if 0 <= _opened_after[0] != _forks[0]:
+        raise ConnectionClosedError(
+            "this process was forked from one that had opened a connection, and gRPC does not "
+            'survive that: start it by "spawn" or "forkserver" '
+            '(multiprocessing.get_context("spawn")), or fork before the first connection is opened'
+        )
+    _opened_after[0] = _forks[0]
+
+
 class LoopAffinity:
     """The running loop, remembered.
 
-    Every prediction asks whether it is at home. os.getpid and asyncio.get_running_loop (which asks
+    Every prediction asks whether it is on it. os.getpid and asyncio.get_running_loop (which asks
     for the process id too) are system calls, and took a fifth of a batched row; none is made here.
     """
 
@@ -50,7 +69,10 @@ class LoopAffinity:
             ConnectionClosedError: this is another process, or another event loop.
         """
         if not self.is_this_process():
-            raise ConnectionClosedError("the connection was opened before a fork; open one here")
+            raise ConnectionClosedError(
+                "the connection was opened before a fork; a process that opens its own has to be "
+                'started by "spawn" or "forkserver"'
+            )
         # A thread runs one loop at a time: if ours runs, and in this thread, it is the one.
         if threading.get_ident() != self._thread or not self._loop.is_running():
             raise ConnectionClosedError(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from anyio import to_thread
+from blindai_async._transport.threads import Purpose, run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -47,7 +47,7 @@ class ModelSource:
         done = 0
         # A read can take for ever, from a disk at the other end of a network: a call does not wait
         # for it past its deadline.
-        while block := await to_thread.run_sync(self._next_block, done, abandon_on_cancel=True):
+        while block := await run_in_thread(Purpose.FILES, self._next_block, done):
             done += block.nbytes
             yield block
         if done != self.size:
@@ -104,7 +104,7 @@ async def open_model(
     if not isinstance(model, str | os.PathLike):
         raise TypeError(f"model is a {type(model).__name__}; pass a path or the model's bytes")
     path = Path(model)
-    stream = await to_thread.run_sync(path.open, "rb")
+    stream = await run_in_thread(Purpose.FILES, lambda: path.open("rb"))
     size = os.fstat(stream.fileno()).st_size
     source = ModelSource(stream, memoryview(b""), path.name, size)
     try:

@@ -8,9 +8,8 @@ from contextlib import aclosing
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async._transport.threads import Purpose, run_in_thread
 from blindai_async._wire.protobuf import varint
 from blindai_async._wire.tensor_data import request_frames, request_message
 from blindai_async.errors import DeadlineExceededError, ProofFormatError, TransportError
@@ -19,6 +18,8 @@ from blindai_async.proofs.responses import DeleteModelResponse, PredictResponse,
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from typing import NoReturn
+
+    from grpc import ChannelConnectivity
 
     from blindai_async._client.handshake import Enclave
     from blindai_async._client.model_source import ModelSource
@@ -184,6 +185,18 @@ class EnclaveSession:
         """Tell whether the channel stands at this moment."""
         return self._port.is_connected()
 
+    def connect(self) -> ChannelConnectivity:
+        """Let the channel connect anew where it is not connected; returns how it stands."""
+        return self._port.connect()
+
+    async def ping(self, timeout: float) -> None:
+        """Ask the enclave for a sign of life.
+
+        Raises:
+            TransportError: none came.
+        """
+        await self._port.ping(timeout)
+
     async def retire(self, grace: float) -> None:
         """Close the channel once the calls under way are done, or `grace` seconds have passed."""
         try:
@@ -205,7 +218,7 @@ async def _in_thread(read: Callable[[], PredictResponse], ends: float) -> Predic
     """Read a reply off the loop, until `ends` by its clock."""
     try:
         async with asyncio.timeout_at(ends):
-            return await to_thread.run_sync(read, abandon_on_cancel=True)
+            return await run_in_thread(Purpose.CONVERT, read)
     except TimeoutError:
         raise DeadlineExceededError(
             "predict: the answer came, but there was no time left to verify it",

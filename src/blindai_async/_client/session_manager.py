@@ -10,14 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
+import warnings
 from typing import TYPE_CHECKING
+
+from grpc import ChannelConnectivity
 
 from blindai_async._base_errors import own_instance
 from blindai_async._client.config import plan_handshake
-from blindai_async._client.handshake import HandshakePlan, attest_server, open_attested_port
-from blindai_async._client.loop_affinity import LoopAffinity
+from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
+from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
+from blindai_async._client.recovery import PeriodicCheck, Recovery, pause_before_try
+from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
+from blindai_async._client.stream_limiter import StreamLimiter
 from blindai_async._transport.deadline import Deadline
 from blindai_async.collateral.renewal import renewal_time
 from blindai_async.errors import (
@@ -25,6 +30,7 @@ from blindai_async.errors import (
     BlindAIError,
     ConnectionClosedError,
     HardwareModeUnsupportedError,
+    SimulationModeWarning,
     TransportError,
     VersionError,
 )
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blindai_async._client.config import ConnectionConfig
-    from blindai_async._client.handshake import Enclave
+    from blindai_async._client.handshake import Enclave, HandshakePlan
     from blindai_async._client.session import EnclaveSession
     from blindai_async._transport.attested_port import AttestedPort
 
@@ -41,81 +47,141 @@ __all__ = ["SessionManager"]
 
 log = logging.getLogger("blindai_async")
 
-# Between two re-attestations that failures ask for: verification is the dearest thing that a peer
-# can make a client do.
+# Verification is the dearest thing that a peer can make a client do: seconds between two
+# re-attestations, and between two that found the same enclave during one outage.
 _MIN_INTERVAL = 0.5
+_SAME_ENCLAVE_INTERVAL = 2.0
 
-# How long a call that has failed waits for new evidence: with the 20 s in which a dead peer is
-# noticed (see `ChannelLimits`), its caller is told within half a minute.
-_RECOVERY_TIME = 8.0
+# Between two looks at the channel: while it is connected, and while it is not.
+_CHECK_INTERVAL = 0.5
+_FAST_CHECK_INTERVAL = 0.02
+
+# That a connection which the peer ended in good order may take to be made anew.
+_RECONNECT_SECONDS = 0.5
 
 # What a renewal may find that no further try will mend by itself.
 _REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
+
+# What a try to connect may meet: the network, and files that cannot be read now.
+_FAILURES = (BlindAIError, OSError, ValueError)
+
+
+class _CallbackError(Exception):
+    """Carries what the caller's own callback raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class SessionManager:
     """Hands out a session that may be used here and now, and replaces it when it no longer may.
 
     Args:
-        settings: whom to connect to, whom to trust, when to ask again.
+        config: whom to connect to, whom to trust, when to ask again.
         begin: makes a session from a proven enclave and the port pinned to it.
 
     Attributes:
-        closed: whether `close` was called, or opening failed.
-        plan: of the handshake; None before opening.
+        link: whether calls can go out now.
+        streams: lends them theirs.
+        plan: of the last handshake; None before opening.
         enclave: the peer, also after closing: proofs are judged then, too.
         changes: how often the enclave's identity has changed.
     """
 
     def __init__(
-        self,
-        settings: ConnectionConfig,
-        begin: Callable[[Enclave, AttestedPort], EnclaveSession],
+        self, config: ConnectionConfig, begin: Callable[[Enclave, AttestedPort], EnclaveSession]
     ) -> None:
-        self.closed = False
-        self._closing = False
+        self.link = Link(config.on_state_change)
+        self.streams = StreamLimiter(config.limits.max_streams)
         self.plan: HandshakePlan | None = None
         self.enclave: Enclave | None = None
         self.changes = 0
-        self._settings = settings
+        self._config = config
         self._begin = begin
-        self._session: EnclaveSession | None = None
-        self._refusal: BlindAIError | None = None  # why there is no session any more
+        self._closing = False
         self._affinity: LoopAffinity | None = None
-        self._opening = asyncio.Lock()
+        self._session: EnclaveSession | None = None
+        self._proven: Enclave | None = None  # the last one, whether it was connected to or not
+        self._refusal: BlindAIError | None = None  # why there is no session any more
+        self._opening = SingleFlight(self._open)
+        self._failure: BlindAIError | None = None  # of opening
         self._renewal = SingleFlight(self._renew)
+        self._recovery = Recovery(self.link, self._try_to_connect)
+        self._check = PeriodicCheck(self._check_channel)
+        self._broken_at: float | None = None  # when the channel was first seen not connected
+        self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
         self._renew_from = float("inf")  # when newer collateral can be had for it
         self._old_at = float("inf")  # when it has reached the age that the caller allows
-        self._tried_at = float("-inf")
+        self._renewed_at = float("-inf")
+        self._evidence_interval = _MIN_INTERVAL
         self._early_renewal: asyncio.Task[EnclaveSession] | None = None
-        self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
-        self._ended = asyncio.Event()
+
+    # Opening and closing
 
     async def open(self) -> None:
         """Shake hands, unless that is done already.
 
         Raises:
-            ConnectionClosedError: it was closed.
+            ConnectionClosedError: it was closed, or gRPC would not survive here.
             BlindAIError: see `connect`. It is closed then.
         """
-        async with self._opening:
-            if self.closed:
-                raise ConnectionClosedError("the connection is closed; connect() makes a new one")
-            if self._affinity is not None:
-                return
-            deadline = Deadline(self._settings.timeouts.connect, "connect")
-            try:
-                self.plan = await plan_handshake(self._settings, deadline)
-                await self._establish(self.plan, await attest_server(self.plan, deadline), deadline)
-            except BaseException:
-                self.closed = True
+        if self.link.state is SessionState.CLOSED or self._closing:
+            raise ConnectionClosedError("the connection is closed; connect() makes a new one")
+        if self.link.state is not SessionState.UNOPENED:
+            return
+        refuse_after_fork()
+        try:
+            await self._opening.join(Deadline(float("inf"), "connect"))
+        except BlindAIError:
+            first, self._failure = self._failure, None
+            if first is None:
                 raise
+            raise first from first.__cause__  # the first who waited gets the error itself
+        finally:
+            if self.link.state is SessionState.UNOPENED and not self._opening.running:
+                self.link.become(SessionState.CLOSED)  # the last who waited was cancelled
+
+    async def _open(self) -> None:
+        started, tries = time.monotonic(), 0
+        patience = self._config.open_patience
+        try:
+            while True:
+                tries += 1
+                left = patience - (time.monotonic() - started)
+                connect = self._config.timeouts.connect
+                deadline = Deadline(min(connect, left) if patience else connect, "connect")
+                try:
+                    plan = await plan_handshake(self._config, deadline)
+                    await self._pin(plan, await attest_server(plan, deadline), deadline)
+                except TransportError as error:
+                    pause = pause_before_try(time.monotonic() - started)
+                    left = patience - (time.monotonic() - started)
+                    if left <= pause:
+                        if not patience:
+                            raise
+                        whole = Deadline(patience, "connect")
+                        whole.outage = f"tried {tries} times: {error}"
+                        raise whole.exceeded() from error
+                    log.debug("connecting failed (%s); next try in %.2f s", error, pause)
+                else:
+                    break
+                await asyncio.sleep(pause)
             self._affinity = LoopAffinity()
+            self.link.become(SessionState.UP)
+        except BaseException as error:
+            self._failure = error if isinstance(error, BlindAIError) else None
+            self.link.become(SessionState.CLOSED)
+            raise
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
-        return not self.closed and self._affinity is not None and self._affinity.is_this_process()
+        return (
+            self.link.state is not SessionState.CLOSED
+            and self._affinity is not None
+            and self._affinity.is_this_process()
+        )
 
     def check_usable(self) -> None:
         """Refuse a use of the connection that gRPC would not survive, or not understand.
@@ -123,52 +189,85 @@ class SessionManager:
         Raises:
             ConnectionClosedError: closed, not open yet, in another process or another loop.
         """
-        if self.closed or self._closing:
+        if self._closing or self.link.state is SessionState.CLOSED:
             raise ConnectionClosedError("the connection is closed")
         if self._affinity is None:
             raise ConnectionClosedError("the connection is not open yet: await it first")
         self._affinity.check()
 
-    async def session(self, deadline: Deadline) -> EnclaveSession:
-        """Hand out the session, attested anew where its evidence has expired or was refused.
+    def begin_closing(self) -> bool:
+        """Refuse new calls from now on; tells whether there is anything that `close` has to close.
+
+        After a fork, and after the end of its loop, there is not: gRPC must not be touched then.
+
+        Raises:
+            ConnectionClosedError: it is another loop that has to close it.
+        """
+        if self.link.state is SessionState.CLOSED and not self._closing:
+            return False
+        affinity = self._affinity
+        if affinity is not None and (not affinity.is_this_process() or affinity.is_gone()):
+            self.link.state = SessionState.CLOSED
+            return False
+        if affinity is not None:
+            affinity.check()
+        self._closing = True
+        return True
+
+    async def close(self) -> None:
+        """Close every channel, and end whatever is under way, at once."""
+        self.link.become(SessionState.CLOSED)
+        self._check.stop()
+        self._recovery.stop()
+        await self._opening.stop()
+        await self._renewal.stop()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        retiring = list(self._retiring.values())
+        for task in retiring:
+            task.cancel()  # which closes the session now
+        await asyncio.gather(*retiring, return_exceptions=True)
+
+    # The session
+
+    def usable_session(self) -> EnclaveSession | None:
+        """The session, where it can be used without waiting for anything."""
+        if self.link.state is SessionState.UP and self._is_fresh():
+            self._renew_before_expiry()
+            return self._session
+        return None
+
+    async def session(self, deadline: Deadline, patience: float) -> EnclaveSession:
+        """Hand out the session, as soon as there is one whose evidence holds.
 
         Raises:
             AttestationError: new evidence does not pass, or may not be asked for.
-            TransportError: none can be had.
+            TransportError: there is none within `patience` seconds, or by the deadline.
         """
-        if self._session is not None and self._is_fresh():
-            self._renew_before_expiry()
-            return self._session
-        if self.closed:
-            raise ConnectionClosedError("the connection is closed")
-        self._raise_refusal(unless_older_than=_MIN_INTERVAL)
-        if self._settings.reattest == "never":
-            raise AttestationError(
-                "the enclave's evidence has expired; attest() fetches it anew, and so does "
-                'every call with reattest="auto"',
-                claims=None if self.enclave is None else self.enclave.claims,
-            )
-        return await self._renewal.join(deadline)
-
-    async def recover(self, broken: EnclaveSession, deadline: Deadline) -> None:
-        """See whether the enclave is another one after a failure, and go on with it if it may be.
-
-        One caller asks, however many have failed; the others wait for what it finds.
-
-        Raises:
-            AttestationError: there is new evidence, and it does not pass. All callers get this.
-        """
-        if self.enclave is None or self.enclave.claims is None:
-            return  # in simulation mode another certificate can be anybody's: it is not taken
-        self._raise_refusal()
-        if self._session is not broken or self._settings.reattest == "never":
-            return
-        if not self._renewal.running and time.monotonic() - self._tried_at < _MIN_INTERVAL:
-            return
-        try:
-            await self._renewal.join(deadline.at_most(_RECOVERY_TIME))
-        except TransportError as error:
-            log.debug("no new evidence yet: %s", error)
+        while True:
+            session = self.usable_session()
+            if session is not None:
+                return session
+            state = self.link.state
+            if state is SessionState.CLOSED:
+                raise ConnectionClosedError("the connection is closed")
+            if state is SessionState.DOWN:
+                await self.link.wait_for_change(deadline, patience)
+                continue
+            self._raise_refusal(unless_older_than=_MIN_INTERVAL)
+            if self._config.reattest == "never":
+                raise AttestationError(
+                    "the enclave's evidence has expired; attest() fetches it anew, and so does "
+                    'every call with reattest="auto"',
+                    claims=None if self.enclave is None else self.enclave.claims,
+                )
+            try:
+                return await self._join_renewal(deadline)
+            except TransportError as error:
+                if deadline.left() <= 0:
+                    raise
+                self._become_down(f"no new evidence: {error}")
 
     async def attest(self) -> Enclave:
         """Fetch the evidence anew and verify it.
@@ -177,84 +276,207 @@ class SessionManager:
             AttestationError: it does not pass; the session is given up.
             TransportError: none came; the session is left as it was.
         """
-        session = await self._renewal.join(Deadline(self._settings.timeouts.connect, "attest"))
-        return session.enclave
+        deadline = Deadline(self._config.timeouts.connect, "attest")
+        return (await self._join_renewal(deadline)).enclave
+
+    async def _join_renewal(self, deadline: Deadline) -> EnclaveSession:
+        try:
+            return await self._renewal.join(deadline)
+        except _CallbackError as carried:
+            raise own_instance(carried.error) from None
 
     async def _renew(self) -> EnclaveSession:
         """Fetch and verify evidence; pin a new channel where there is reason to."""
-        if self.plan is None or self.enclave is None:
-            raise ConnectionClosedError("the connection is not open yet: await it first")
-        self._tried_at = time.monotonic()
-        deadline = Deadline(self._settings.timeouts.connect, "attest")
-        known = self.enclave
+        deadline = Deadline(self._config.timeouts.connect, "attest")
+        log.debug("asking for new evidence")
         try:
-            enclave = await attest_server(self.plan, deadline)
+            # Files are read anew each time: whoever operates the client may have changed them.
+            plan = await plan_handshake(self._config, deadline)
+            enclave = await attest_server(plan, deadline)
         except _REFUSALS as refusal:
-            self._give_up(refusal)
+            self._renewed_at = time.monotonic()
+            self._refuse(refusal)
             raise
-        changed = enclave.certificate != known.certificate
+        self._renewed_at = time.monotonic()
+        self._evidence_interval = _SAME_ENCLAVE_INTERVAL
+        log.debug("the evidence passed")
         session = self._session
-        if session is None or changed or not session.is_connected():
-            session = await self._establish(self.plan, enclave, deadline)
-        else:
-            session.enclave = enclave
-            self._accept(enclave)
-        if changed:
-            self._announce(known, enclave)
+        if (
+            session is None
+            or enclave.certificate != session.enclave.certificate
+            or not session.is_connected()
+        ):
+            return await self._pin(plan, enclave, deadline)
+        session.enclave = enclave
+        self._accept(plan, enclave)
+        self._become_up()
         return session
 
-    async def _establish(
+    async def _pin(
         self, plan: HandshakePlan, enclave: Enclave, deadline: Deadline
     ) -> EnclaveSession:
         """Open the channel pinned to a proven enclave, and put it in the place of the old one."""
+        self.plan, self._proven = plan, enclave
         port = await open_attested_port(plan, enclave, deadline)
-        if self.closed:  # by `close`, while the channel was being opened
+        if self.link.state is SessionState.CLOSED:  # while the channel was being opened
             await port.close()
             raise ConnectionClosedError("the connection was closed")
-        old, self._session = self._session, self._begin(enclave, port)
+        log.debug("connected to the attested port %s", plan.address.attested)
+        known, old = self.enclave, self._session
+        session = self._session = self._begin(enclave, port)
+        self._accept(plan, enclave)
+        self._broken_at = None
+        self._check.begin(_CHECK_INTERVAL)
         if old is not None:
-            self._retire(old, grace=self._settings.timeouts.call)
-        self._accept(enclave)
-        return self._session
+            self._retire(old, grace=self._config.timeouts.call)
+        try:
+            if known is not None and known.certificate != enclave.certificate:
+                self._announce(known, enclave)
+        except _CallbackError as carried:
+            self.link.fail_waiting(carried.error)
+            raise
+        finally:
+            self._become_up()
+        return session
 
     def _renew_before_expiry(self) -> None:
         """Attest anew beside the calls, where newer collateral can be had and is soon needed."""
-        now = time.time()
-        if now < self._renew_from or self._settings.reattest == "never" or self._renewal.running:
+        if time.time() < self._renew_from or self._config.reattest == "never":
+            return
+        if self._renewal.running:
             return
         # A service that has none yet is not asked with every call.
         interval = max(_MIN_INTERVAL, (self._valid_until - self._renew_from) / 10)
-        if time.monotonic() - self._tried_at < interval:
+        if time.monotonic() - self._renewed_at < interval:
             return
-        deadline = Deadline(self._settings.timeouts.connect, "attest")
+        deadline = Deadline(self._config.timeouts.connect, "attest")
         self._early_renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
         self._early_renewal.add_done_callback(_log_failure)
 
     def _is_fresh(self) -> bool:
         return time.time() < self._valid_until and time.monotonic() < self._old_at
 
-    def _accept(self, enclave: Enclave) -> None:
-        self.enclave = enclave
+    def _accept(self, plan: HandshakePlan, enclave: Enclave) -> None:
+        self.plan, self.enclave, self._proven = plan, enclave, enclave
         self._refusal = None
         if enclave.claims is not None:
             self._valid_until = enclave.claims.valid_until.timestamp()
-            if self._settings.collateral is not None:
+            if self._config.collateral is not None:
                 renewal = renewal_time(enclave.claims.valid_from, enclave.claims.valid_until)
                 self._renew_from = renewal.timestamp()
-            if self._settings.max_attestation_age is not None:
-                age = self._settings.max_attestation_age.total_seconds()
+            if self._config.max_attestation_age is not None:
+                age = self._config.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age
 
     def _announce(self, known: Enclave, enclave: Enclave) -> None:
-        self.changes += 1
-        log.warning(
-            "the enclave has a new identity; its evidence passed, the channel is pinned to it"
-        )
-        callback = self._settings.on_identity_change
-        if callback is not None and known.claims is not None and enclave.claims is not None:
-            callback(known.claims, enclave.claims)
+        """Tell of an enclave with another identity.
 
-    def _give_up(self, refusal: BlindAIError) -> None:
+        Raises:
+            _CallbackError: with what the caller's callback raised, or a warning that is an error.
+        """
+        self.changes += 1
+        callback = self._config.on_identity_change
+        try:
+            if enclave.claims is None:
+                warnings.warn(
+                    "simulation mode: the server shows another certificate than before, and it is "
+                    "taken: nothing proves whose it is",
+                    SimulationModeWarning,
+                    stacklevel=2,
+                )
+                return
+            log.warning(
+                "the enclave has a new identity; its evidence passed, the channel is pinned to it"
+            )
+            if callback is not None and known.claims is not None:
+                callback(known.claims, enclave.claims)
+        except Exception as error:  # noqa: BLE001 - the caller's own; carried to those who waited
+            raise _CallbackError(error) from None
+
+    # The link, up and down
+
+    def _become_up(self) -> None:
+        """Note that the session can be used."""
+        if self.link.state is SessionState.UNOPENED:
+            return  # `open` says so itself
+        if self.link.state is SessionState.DOWN:
+            self.streams.begin_slowly()
+        self._recovery.stop()
+        self.link.become(SessionState.UP)
+
+    def _become_down(self, reason: str) -> None:
+        """Note that no call can go out now, and begin to mend that."""
+        if self.link.state is not SessionState.UP:
+            return
+        self._evidence_interval = _MIN_INTERVAL
+        self.link.become(SessionState.DOWN, reason)
+        self._recovery.begin()
+        self._check.begin(_FAST_CHECK_INTERVAL)
+
+    def suspect(self, session: EnclaveSession) -> None:
+        """Look at a session's channel now: a call on it was broken off."""
+        if session is self._session:
+            self._check.begin(0)
+
+    def lost(self, session: EnclaveSession, reason: str) -> None:
+        """Note that a session's channel is not connected."""
+        if session is self._session:
+            self._become_down(reason)
+
+    def _check_channel(self) -> float:
+        """See how the session's channel stands; returns the seconds until that is to be seen again.
+
+        A peer may end a connection in good order, to have another opened: that is no outage, as
+        long as connecting anew does not fail. The channel may also find the same enclave again by
+        itself after one.
+        """
+        session, state = self._session, self.link.state
+        if session is None or state not in {SessionState.UP, SessionState.DOWN}:
+            return _CHECK_INTERVAL
+        connectivity = session.connect()
+        now = time.monotonic()
+        if connectivity is ChannelConnectivity.READY:
+            self._broken_at = None
+            if state is SessionState.UP:
+                return _CHECK_INTERVAL
+            if self._is_fresh():
+                log.debug("the channel is connected again")
+                self._become_up()
+        elif state is SessionState.UP:
+            self._broken_at = self._broken_at or now
+            failed = connectivity is ChannelConnectivity.TRANSIENT_FAILURE
+            if failed or now - self._broken_at > _RECONNECT_SECONDS:
+                self._become_down("the connection broke")
+        return _FAST_CHECK_INTERVAL
+
+    async def _try_to_connect(self) -> str | None:
+        """Try once to bring the link up: see `Recovery`."""
+        deadline = Deadline(self._config.timeouts.connect, "connect")
+        is_due = time.monotonic() - self._renewed_at >= self._evidence_interval
+        try:
+            if self._config.reattest == "auto" and (is_due or not self._is_fresh()):
+                await self._renewal.join(deadline)
+            elif self.plan is not None and self._proven is not None:
+                await self._pin(self.plan, self._proven, deadline)
+        except (*_REFUSALS, _CallbackError):
+            return None  # those who waited have been told
+        except _FAILURES as error:
+            return await self._reason_of(error)
+        return None
+
+    async def _reason_of(self, error: Exception) -> str:
+        """Why a try has failed, on every address; whether another enclave answers by now."""
+        reason = str(error)
+        if self.plan is None or self._proven is None:
+            return reason
+        found = await why_unreachable(self.plan, self._proven)
+        if "certificate changed" in found:
+            self._evidence_interval = _MIN_INTERVAL
+        return reason if not found or found in reason else f"{reason}; {found}"
+
+    # Sessions that are given up
+
+    def _refuse(self, refusal: BlindAIError) -> None:
         """Drop a session whose enclave can no longer be proven."""
         log.warning("new evidence was refused: %s", refusal)
         self._refusal = refusal
@@ -262,9 +484,10 @@ class SessionManager:
         for each in (session, *self._retiring):
             if each is not None:
                 self._retire(each, grace=0)
+        self.link.become(SessionState.REFUSED, str(refusal))
 
     def _raise_refusal(self, unless_older_than: float = float("inf")) -> None:
-        if self._refusal is not None and time.monotonic() - self._tried_at < unless_older_than:
+        if self._refusal is not None and time.monotonic() - self._renewed_at < unless_older_than:
             raise own_instance(self._refusal)
 
     def raise_if_ended(self, error: BaseException) -> None:
@@ -274,7 +497,7 @@ class SessionManager:
             ConnectionClosedError: `close` was called.
             BlindAIError: the refusal of new evidence.
         """
-        if self.closed:
+        if self.link.state is SessionState.CLOSED:
             raise ConnectionClosedError("the connection was closed during the call") from error
         self._raise_refusal()
 
@@ -287,52 +510,6 @@ class SessionManager:
         task = asyncio.get_running_loop().create_task(session.retire(grace))
         self._retiring[session] = task
         task.add_done_callback(lambda _: self._retiring.pop(session, None))
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep; `close` wakes the sleeper.
-
-        Raises:
-            ConnectionClosedError: the connection was closed meanwhile.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        if self.closed:
-            raise ConnectionClosedError("the connection was closed during the call")
-
-    def begin_closing(self) -> bool:
-        """Refuse new calls from now on; tells whether there is anything that `close` has to close.
-
-        After a fork, and after the end of its loop, there is not: gRPC must not be touched then.
-
-        Raises:
-            ConnectionClosedError: it is another loop that has to close it.
-        """
-        if self.closed or self._closing:
-            return False
-        if (
-            self._affinity is None
-            or not self._affinity.is_this_process()
-            or self._affinity.is_gone()
-        ):
-            self.closed = True
-            return False
-        self._affinity.check()
-        self._closing = True
-        return True
-
-    async def close(self) -> None:
-        """Close every channel, and end whatever is under way, at once."""
-        self.closed = True
-        self._ended.set()
-        await self._renewal.stop()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-        retiring = list(self._retiring.values())
-        for task in retiring:
-            task.cancel()  # which closes the session now
-        await asyncio.gather(*retiring, return_exceptions=True)
 
 
 def _log_failure(renewal: asyncio.Task[EnclaveSession]) -> None:

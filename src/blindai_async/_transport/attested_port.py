@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from grpc import ChannelConnectivity
 from grpc.aio import StreamUnaryClientInterceptor
 
+from blindai_async._base_errors import RequestRejectedError
 from blindai_async._transport.heartbeat import Heartbeat
 from blindai_async._transport.methods import DELETE_MODEL, RUN_MODEL, SEND_MODEL
 from blindai_async._transport.open_calls import OpenCalls
@@ -44,9 +45,8 @@ class AttestedPort:
     ) -> None:
         self._channel = channel
         self._metadata = metadata
-        self._calls = OpenCalls(
-            Heartbeat(channel, metadata, heartbeat), [value for _, value in metadata]
-        )
+        self._heartbeat = Heartbeat(channel, metadata, heartbeat)
+        self._calls = OpenCalls(self._heartbeat, [value for _, value in metadata])
         self._run_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(RUN_MODEL)
         self._send_stream: StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SEND_MODEL)
         self._delete: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE_MODEL)
@@ -100,6 +100,22 @@ class AttestedPort:
     def is_connected(self) -> bool:
         """Tell whether the channel stands at this moment."""
         return self._channel.get_state() is ChannelConnectivity.READY
+
+    def connect(self) -> ChannelConnectivity:
+        """Let the channel connect anew where it is not connected; returns how it stands."""
+        return self._channel.get_state(try_to_connect=True)
+
+    async def ping(self, timeout: float) -> None:
+        """Ask the peer for a sign of life; any answer is one.
+
+        Raises:
+            TransportError: none came.
+        """
+        try:
+            with self._calls.bounded("ping", timeout):
+                await self._heartbeat.ask(timeout)
+        except RequestRejectedError:
+            pass  # it has no health service, and said so
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is under way, this long at most."""

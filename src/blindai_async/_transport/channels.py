@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import grpc
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
-from blindai_async._base_errors import TransportError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +15,12 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["MAX_UNTRUSTED_REPLY", "ChannelLimits", "open_channel", "wait_until_ready"]
+__all__ = [
+    "MAX_UNTRUSTED_REPLY",
+    "ChannelLimits",
+    "open_channel",
+    "wait_until_ready",
+]
 
 # Evidence takes some 25 KB; whoever answers on the untrusted port may send more only in vain.
 MAX_UNTRUSTED_REPLY = 4 << 20
@@ -28,6 +31,8 @@ class ChannelLimits(BaseModel):
 
     Attributes:
         max_reply_bytes: the largest message that is received.
+        max_streams: calls under way at once. RFC 9113, section 6.5.2, recommends servers to allow
+            no fewer than 100.
         keepalive_time: seconds without a sign of life after which the peer is pinged.
         keepalive_timeout: seconds that it has to answer; a peer that computes may be slow to. Both
             together are what it takes to notice that a peer is dead.
@@ -38,6 +43,7 @@ class ChannelLimits(BaseModel):
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_reply_bytes: PositiveInt
+    max_streams: PositiveInt = 100
     keepalive_time: PositiveFloat = 10.0
     keepalive_timeout: PositiveFloat = 10.0
     heartbeat: PositiveFloat = 20.0
@@ -68,6 +74,9 @@ def open_channel(
         # A compressed reply is refused: gRPC before 1.84 unpacks it whole before it looks at the
         # size, which may be a thousand times what was allowed. No 0.5 server compresses.
         ("grpc.compression_enabled_algorithms_bitset", 1),
+        # A channel that has rested for half an hour would give up its connection, and look like
+        # one whose server has gone.
+        ("grpc.client_idle_timeout_ms", 2**31 - 1),
         # gRPC shares connections between channels with equal settings. Ours are pinned, each to its
         # own peer and life: closing one must close it.
         ("grpc.use_local_subchannel_pool", 1),
@@ -85,23 +94,22 @@ def open_channel(
     )
 
 
-async def wait_until_ready(channel: Channel, target: str, deadline: Deadline) -> None:
+async def wait_until_ready(channel: Channel, deadline: Deadline) -> bool:
     """Connect the channel: TCP, and TLS with the pinned certificate. No call is made.
 
+    Returns:
+        Whether it is connected; False where nobody answers, or somebody with another certificate.
+
     Raises:
-        TransportError: nobody answers, or somebody with another certificate.
-        DeadlineExceededError: not in time.
+        DeadlineExceededError: neither in time.
     """
     ready, failed = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
     try:
         async with asyncio.timeout(deadline.remaining()):
             while (state := channel.get_state(try_to_connect=True)) is not ready:
                 if state is failed:
-                    raise TransportError(
-                        f"no connection to the attested port {target}: nobody answers there, or "
-                        "not the enclave whose certificate was given",
-                        code="UNAVAILABLE",
-                    )
+                    return False
                 await channel.wait_for_state_change(state)
     except TimeoutError:
         raise deadline.exceeded() from None
+    return True

@@ -61,22 +61,39 @@ async def lookup_enclave(
         CloudLookupError: it does not answer, refuses the key, or answers with no address.
     """
     url = os.environ.get("MITHRIL_SERVICES_URL", _DEFAULT_URL)
+    async with _channel(url, interceptors) as channel:
+        found = await _ask(channel, url, api_key, server_name, deadline.remaining())
+    if isinstance(found, CloudLookupError):
+        raise found
+    return found
+
+
+async def _ask(
+    channel: Channel, url: str, api_key: SecretStr | None, server_name: str, timeout: float
+) -> CloudEnclave | CloudLookupError:
+    """Make the call. What goes wrong is returned, not raised.
+
+    A traceback that shows the variables of each frame would show those of this one: the key and the
+    token are among them.
+    """
     key = "" if api_key is None else api_key.get_secret_value()
     request = licensing_pb2.GetEnclaveRequest(api_key=key).SerializeToString()
-    async with _channel(url, interceptors) as channel:
-        call: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET_ENCLAVE)
-        try:
-            with MappedErrors(f"cloud lookup at {url}", [key] if key else []):
-                reply = await call(request, timeout=deadline.remaining())
-        except TransportError as error:
-            raise CloudLookupError(
-                str(error), code=error.code, details=error.details
-            ) from error.__cause__
+    call: UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET_ENCLAVE)
     try:
+        with MappedErrors(f"cloud lookup at {url}", [key] if key else []):
+            reply = await call(request, timeout=timeout)
         message = licensing_pb2.GetEnclaveReply.FromString(reply)
-    except DecodeError as error:
-        raise CloudLookupError(f"cloud lookup at {url}: the reply is not one") from error
-    return CloudEnclave(_address(message.enclave_url, server_name, url), _token(message.jwt, url))
+        address = _address(message.enclave_url, server_name, url)
+        token = _token(message.jwt, url)
+    except CloudLookupError as error:
+        return error.with_traceback(None)
+    except TransportError as error:
+        failure = CloudLookupError(str(error), code=error.code, details=error.details)
+        failure.__cause__ = error.__cause__
+        return failure
+    except DecodeError:
+        return CloudLookupError(f"cloud lookup at {url}: the reply is not one")
+    return CloudEnclave(address, token)
 
 
 def _channel(url: str, interceptors: Sequence[ClientInterceptor]) -> Channel:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from blindai_async._base_errors import DeadlineExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 __all__ = ["Deadline"]
 
@@ -20,16 +26,18 @@ class Deadline:
         what: the operation, as the error names it.
 
     Attributes:
-        obstacle: what has stood in the way so far, for the error to name: "" is nothing. Text, as
+        obstacle: why an earlier attempt failed, for the error to name: "" where none did. Text, as
             an exception would hold the frames that hold this.
+        outage: what keeps the operation waiting now, for the error to name: "" is nothing.
     """
 
-    __slots__ = ("_at", "obstacle", "seconds", "what")
+    __slots__ = ("_at", "obstacle", "outage", "seconds", "what")
 
     def __init__(self, seconds: float, what: str) -> None:
         self.seconds = seconds
         self.what = what
         self.obstacle = ""
+        self.outage = ""
         self._at = time.monotonic() + min(seconds, _LONGEST)
 
     def remaining(self) -> float:
@@ -47,6 +55,21 @@ class Deadline:
         """The seconds that are left, less than 0 where none are."""
         return self._at - time.monotonic()
 
+    @asynccontextmanager
+    async def timeout(self) -> AsyncIterator[None]:
+        """A context that is left when the time is up.
+
+        Raises:
+            DeadlineExceededError: it was.
+        """
+        try:
+            async with asyncio.timeout(self.remaining()):
+                yield
+        except TimeoutError as error:
+            if isinstance(error, DeadlineExceededError):
+                raise
+            raise self.exceeded() from None
+
     def at_most(self, seconds: float) -> Deadline:
         """A deadline for a part of the operation: `seconds` from now, but no later than this.
 
@@ -57,7 +80,9 @@ class Deadline:
 
     def exceeded(self) -> DeadlineExceededError:
         """The error to raise when time is up."""
+        outage = f"; {self.outage}" if self.outage else ""
         before = f"; an attempt before failed: {self.obstacle}" if self.obstacle else ""
         return DeadlineExceededError(
-            f"{self.what}: not done within {self.seconds:g} s{before}", code="DEADLINE_EXCEEDED"
+            f"{self.what}: not done within {self.seconds:g} s{outage}{before}",
+            code="DEADLINE_EXCEEDED",
         )

@@ -77,6 +77,14 @@ class Heartbeat:
             # gRPC's own deadline does not end what the transport does not take.
             with suppress(AioRpcError, UsageError, TimeoutError):
                 async with asyncio.timeout(self._interval):
-                    await self._check(b"", timeout=self._interval, metadata=self._metadata)
+                    await self.ask(self._interval)
         finally:
             self._beating = None
+
+    async def ask(self, timeout: float) -> None:
+        """Send one such request by itself.
+
+        Raises:
+            AioRpcError: the peer said something else than yes, or nothing.
+        """
+        await self._check(b"", timeout=timeout, metadata=self._metadata)

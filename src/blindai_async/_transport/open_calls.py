@@ -14,6 +14,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
 from blindai_async._base_errors import TransportError
+from blindai_async._transport.active_calls import ActiveCalls
 from blindai_async._transport.rpc_errors import MappedErrors
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class OpenCalls:
         self._open: set[_OpenCall] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._idle = asyncio.Event()
+        self._active = ActiveCalls()
 
     def bounded(self, what: str, timeout: float) -> _OpenCall:
         """A context in which the current task makes one call, for `timeout` seconds at most.
@@ -73,13 +74,14 @@ class OpenCalls:
             if self._timer is None:
                 self._timer = self._loop.call_later(_INTERVAL, self._end_overdue)
         self._open.add(call)
+        self._active.begin()
 
     def finish(self, call: _OpenCall) -> None:
         """Note that a call has ended."""
         self._open.remove(call)
+        self._active.end()
         if not self._open:
             self._heartbeat.rest()
-            self._idle.set()
 
     def _end_overdue(self) -> None:
         self._timer = None
@@ -105,13 +107,7 @@ class OpenCalls:
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is under way, this long at most."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._open:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            return
+        await self._active.wait_idle(seconds)
 
 
 class _OpenCall(MappedErrors):

@@ -125,9 +125,10 @@ class MappedErrors:
     ) -> None:
         del traceback  # this frame will be a part of the error's own, see `without_frames`
         if isinstance(exc, AioRpcError):
-            raise from_rpc_error(exc, self._what, self._secrets) from presentable(
-                without_frames(exc), self._secrets
-            )
+            mapped = from_rpc_error(exc, self._what, self._secrets)
+            cause = presentable(without_frames(exc), self._secrets)
+            del exc  # a traceback that shows variables would show the peer's text as it came
+            raise mapped from cause
         if isinstance(exc, CancelledError):  # passes as it is
             without_frames(exc)
 

@@ -155,7 +155,10 @@ def test_a_forked_child_is_told_before_grpc_is_touched(model_file, tmp_path):
 asyncio.run(main())
 """,
     )
-    told = "child: the connection was opened before a fork; open one here\n"
+    told = (
+        "child: the connection was opened before a fork; a process that opens its own has to be "
+        'started by "spawn" or "forkserver"\n'
+    )
     assert done.stdout == told * 3 + "child ended with 7\nparent goes on\n", done.stderr
     assert done.returncode == 0
 
@@ -188,6 +191,9 @@ async def main():
 asyncio.run(main())
 """,
     )
-    told = "child: the connection was opened before a fork; open one here\n"
+    told = (
+        "child: the connection was opened before a fork; a process that opens its own has to be "
+        'started by "spawn" or "forkserver"\n'
+    )
     assert done.stdout == told * 3 + "child ended with 0\n", done.stderr
     assert done.returncode == 0

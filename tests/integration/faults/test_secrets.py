@@ -78,8 +78,8 @@ def connect_by_cloud(machine, cloud, **ports):
 async def test_secrets_stand_in_no_text_of_a_connection(machine, cloud, everything_logged):
     connection = connect_by_cloud(machine, cloud)
     for _ in range(2):
-        keeper = connection._keeper
-        for thing in (connection, connection._settings, keeper.plan, keeper.enclave):
+        manager = connection._manager
+        for thing in (connection, connection._config, manager.plan, manager.enclave):
             for text in (repr(thing), str(thing)):
                 assert API_KEY not in text
                 assert JWT not in text
