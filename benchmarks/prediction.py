@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.connecting import connect
 from benchmarks.measuring import Figure, at_least, at_most, calls_per_second, interleaved
-from benchmarks.opponent import messages, raw_stub
+from benchmarks.opponent import messages, raw_stub, unary_stub
 from benchmarks.serving import server
 from blindai_async import Batching
 
@@ -31,18 +31,20 @@ async def run(rounds: int = 9) -> list[Figure]:
     async with (
         server() as served,
         raw_stub(served) as stub,
+        unary_stub(served) as unary,
         connect(served) as plain,
         connect(served, batching=Batching()) as batching,
     ):
         return [
-            *await _small(stub, plain, batching, rounds),
-            await _lone(plain, batching, rounds),
+            *await _small(stub, unary, plain, batching, rounds),
+            *await _lone(unary, plain, batching, rounds),
             *await _image(served, stub, plain, rounds),
         ]
 
 
 async def _small(
     stub: grpc.aio.StreamUnaryMultiCallable,
+    unary: grpc.aio.UnaryUnaryMultiCallable,
     plain: AsyncConnection,
     batching: AsyncConnection,
     rounds: int,
@@ -59,6 +61,7 @@ async def _small(
     got = await interleaved(
         {
             "raw 64": raw(64, 20),
+            "unary 64": lambda: calls_per_second(lambda _: unary(prebuilt[0]), 64, 20),
             "plain 64": ours(plain, 64, 20),
             "raw 256": raw(256, 5),
             "batching 256": ours(batching, 256, 100),
@@ -75,6 +78,14 @@ async def _small(
             "calls/s",
         ),
         at_least(
+            "predict, 1x64 float32, 64 callers",
+            "raw unary stub, messages built beforehand",
+            got["plain 64"],
+            got["unary 64"],
+            0.95,
+            "calls/s",
+        ),
+        at_least(
             "predict, 1x64 float32, 256 callers, batching",
             "raw stub, one RPC a row",
             got["batching 256"],
@@ -85,28 +96,50 @@ async def _small(
     ]
 
 
-async def _lone(plain: AsyncConnection, batching: AsyncConnection, rounds: int) -> Figure:
-    """One call at a time, in turns: what batching adds is less than a machine's mood swings."""
+async def _lone(
+    unary: grpc.aio.UnaryUnaryMultiCallable,
+    plain: AsyncConnection,
+    batching: AsyncConnection,
+    rounds: int,
+) -> list[Figure]:
+    """One call at a time, in turns: what is compared is less than a machine's mood swings."""
     row = np.random.default_rng(0).random((1, 64), dtype=np.float32)
-    medians: dict[AsyncConnection, list[float]] = {plain: [], batching: []}
+    (prebuilt,) = messages("linear", row, 256 << 10)
+    contestants: dict[str, Callable[[], Awaitable[object]]] = {
+        "unary": lambda: unary(prebuilt),
+        "plain": lambda: plain.predict("linear", row),
+        "batching": lambda: batching.predict("linear", row),
+    }
+    medians: dict[str, list[float]] = {name: [] for name in contestants}
     for counted in range(rounds + 1):
-        latencies: dict[AsyncConnection, list[float]] = {plain: [], batching: []}
+        latencies: dict[str, list[float]] = {name: [] for name in contestants}
+        names = list(contestants)
         for number in range(200):
-            for conn in (plain, batching) if number % 2 else (batching, plain):
+            for name in names if number % 2 else reversed(names):
                 start = time.perf_counter()
-                await conn.predict("linear", row)
-                latencies[conn].append(1e6 * (time.perf_counter() - start))
+                await contestants[name]()
+                latencies[name].append(1e6 * (time.perf_counter() - start))
         if counted:
-            for conn, each in latencies.items():
-                medians[conn].append(statistics.median(each))
-    return at_most(
-        "latency of a lone call, batching on",
-        "batching off",
-        medians[batching],
-        medians[plain],
-        1.05,
-        "us",
-    )
+            for name, each in latencies.items():
+                medians[name].append(statistics.median(each))
+    return [
+        at_most(
+            "latency of a lone call",
+            "raw unary stub, message built beforehand",
+            medians["plain"],
+            medians["unary"],
+            1.08,
+            "us",
+        ),
+        at_most(
+            "latency of a lone call, batching on",
+            "batching off",
+            medians["batching"],
+            medians["plain"],
+            1.05,
+            "us",
+        ),
+    ]
 
 
 async def _image(

@@ -60,6 +60,8 @@ def read_varint(buffer: bytes, position: int, stop: int) -> tuple[int, int]:
     Raises:
         WireFormatError: it does not end before `stop`, or is longer than any varint.
     """
+    if position < stop and buffer[position] < 0x80:
+        return buffer[position], position + 1
     value = shift = 0
     for index in range(position, min(stop, position + _MAX_VARINT_BYTES)):
         byte = buffer[index]

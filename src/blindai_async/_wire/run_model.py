@@ -16,6 +16,7 @@ from blindai_async._wire.protobuf import (
     Field,
     WireFormatError,
     fields,
+    read_varint,
 )
 from blindai_async._wire.tensor_data import read_tensor_data
 from blindai_async.errors import ProofFormatError, TensorError
@@ -23,10 +24,13 @@ from blindai_async.errors import ProofFormatError, TensorError
 if TYPE_CHECKING:
     from blindai_async.tensors.tensor import Tensor
 
-__all__ = ["RunModelPayload", "read_run_model_payload", "split_reply"]
+__all__ = ["RunModelPayload", "read_run_model_payload", "read_usual_reply", "split_reply"]
 
 _SEND_MODEL_PAYLOAD, _RUN_MODEL_PAYLOAD = 2, 3
 _MAX_ID_BYTES = 4096
+
+# What is read in one go is small, whatever a hostile peer makes of it.
+_MAX_USUAL, _MAX_USUAL_OUTPUTS = 1 << 16, 64
 
 # The known fields of each message, and their wire types.
 _REPLY = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED}
@@ -48,6 +52,52 @@ class RunModelPayload(NamedTuple):
     model_id: str
     outputs: list[Tensor]
     inference_time: int
+
+
+def read_usual_reply(reply: bytes) -> tuple[tuple[int, int], RunModelPayload] | None:
+    """Read an unsigned prediction in the form in which servers write it, in one go.
+
+    Nearly every small call ends with this: `split_reply` and `read_run_model_payload`, which know
+    every form there may be, take thrice as long. What has another form, be it good or bad, is left
+    to them, and so is what an error says.
+
+    Returns:
+        The payload's span and what it says, as those two tell it; None for every other form.
+    """
+    stop = len(reply)
+    if stop > _MAX_USUAL:
+        return None
+    try:
+        start = position = _enter(reply, 0, 0x0A, stop)  # RunModelReply.payload
+        if reply[position] == 0x0A:  # Payload.header, which is not read
+            length, position = read_varint(reply, position + 1, stop)
+            position += length
+        position = _enter(reply, position, 0x1A, stop)  # Payload.run_model_payload
+        outputs: list[Tensor] = []
+        while position < stop and reply[position] == 0x1A:  # RunModelPayload.output_tensors
+            length, position = read_varint(reply, position + 1, stop)
+            if length > stop - position or len(outputs) == _MAX_USUAL_OUTPUTS:
+                return None
+            outputs.append(read_tensor_data(reply, position, position + length))
+            position += length
+        inference_time = 0
+        if position < stop and reply[position] == 0x20:  # RunModelPayload.inference_time
+            inference_time, position = read_varint(reply, position + 1, stop)
+    except (WireFormatError, TensorError, IndexError):
+        return None
+    if position != stop:
+        return None
+    return (start, stop), RunModelPayload(b"", "", outputs, inference_time)
+
+
+def _enter(buffer: bytes, position: int, tag: int, stop: int) -> int:
+    """Where the message in the field at `position` begins, if it ends where its parent does."""
+    if buffer[position] != tag:
+        raise WireFormatError("another field")
+    length, start = read_varint(buffer, position + 1, stop)
+    if length != stop - start:
+        raise WireFormatError("another length")
+    return start
 
 
 def split_reply(reply: bytes) -> tuple[tuple[int, int], bytes]:

@@ -8,7 +8,7 @@ string index_name = 4 }`.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from blindai_async._wire.protobuf import (
     LENGTH_DELIMITED,
@@ -44,6 +44,12 @@ _BYTES_DATA = b"\x12"  # TensorData.bytes_data = 2
 _MAX_DIMS = 128
 _MAX_INFO_FIELDS = 256
 _MAX_NAME_BYTES = 4096
+
+# What a peer can have us remember is bounded.
+_MAX_KNOWN = 256
+
+_Facts: TypeAlias = tuple[tuple[int, ...], ModelDatumType, int, str]
+_NO_FACTS: _Facts = ((), ModelDatumType.F32, 0, "")
 
 _INT32_MASK, _INT32_SIGN = 0xFFFF_FFFF, 0x8000_0000
 
@@ -190,46 +196,45 @@ def read_tensor_data(buffer: bytes, start: int, stop: int) -> Tensor:
     facts = _NO_FACTS
     data = memoryview(b"")
     seen = 0
-    for field in fields(buffer, start, stop):
-        number = field[0]
+    for number, wire_type, _, begin, end in fields(buffer, start, stop):
         if number not in (1, 2):
             continue
-        if seen & number or field.wire_type != LENGTH_DELIMITED:
+        if seen & number or wire_type != LENGTH_DELIMITED:
             raise WireFormatError(f"TensorData has its field {number} twice, or malformed")
         seen |= number
         if number == 1:
-            encoded = buffer[field.start : field.stop]
-            facts = (_known_facts if len(encoded) <= _MAX_KNOWN else _read_facts)(encoded)
+            if end - begin <= _MAX_KNOWN:
+                facts = _known_facts(buffer[begin:end])
+            else:
+                facts = _read_facts(buffer, begin, end)
         else:
-            data = memoryview(buffer)[field.start : field.stop]
+            data = memoryview(buffer)[begin:end]
     dims, datum_type, index, name = facts
     return Tensor(TensorInfo([*dims], datum_type, index, name), data)
 
 
-def _read_facts(encoded: bytes) -> tuple[tuple[int, ...], ModelDatumType, int, str]:
-    """Read a `TensorInfo`: dims, datum type, index, name."""
+def _read_facts(buffer: bytes, start: int, stop: int) -> _Facts:
+    """Read the `TensorInfo` at ``buffer[start:stop]``: dims, datum type, index, name."""
     dims: list[int] = []
     datum_type, index, name = ModelDatumType.F32, 0, ""
-    for field in fields(encoded, 0, len(encoded), at_most=_MAX_INFO_FIELDS):
+    for field in fields(buffer, start, stop, at_most=_MAX_INFO_FIELDS):
         match field.number, field.wire_type:
             case 1, _:
-                dims += _read_dims(encoded, field)
+                dims += _read_dims(buffer, field)
             case 2, wire_type if wire_type == VARINT:
                 datum_type = _read_datum_type(field.value)
             case 3, wire_type if wire_type == VARINT:
                 index = _int32(field.value)
             case 4, wire_type if wire_type == LENGTH_DELIMITED:
-                name = _read_text(encoded[field.start : field.stop])
+                name = _read_text(buffer[field.start : field.stop])
             case ((2 | 3 | 4), wire_type):
                 raise WireFormatError(f"TensorInfo field {field.number} has wire type {wire_type}")
     return tuple(dims), datum_type, index, name
 
 
-_NO_FACTS: tuple[tuple[int, ...], ModelDatumType, int, str] = ((), ModelDatumType.F32, 0, "")
-
-# A model says the same of its outputs in every reply. What a peer can make us keep is bounded.
-_MAX_KNOWN = 256
-_known_facts = lru_cache(maxsize=256)(_read_facts)
+@lru_cache(maxsize=256)  # a model says the same of its outputs in every reply
+def _known_facts(encoded: bytes) -> _Facts:
+    return _read_facts(encoded, 0, len(encoded))
 
 
 def _read_dims(buffer: bytes, field: Field) -> list[int]:

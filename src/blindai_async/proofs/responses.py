@@ -9,7 +9,11 @@ from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
 from blindai_async._pb import securedexchange_pb2
-from blindai_async._wire.run_model import read_run_model_payload, split_reply
+from blindai_async._wire.run_model import (
+    read_run_model_payload,
+    read_usual_reply,
+    split_reply,
+)
 from blindai_async._wire.tensor_data import array_bytes
 from blindai_async.attestation import INTEL_SGX_ROOT, Claims, Policy, SgxEvidence, TrustRoot
 from blindai_async.errors import AttestationError, ProofFormatError, SignatureError
@@ -332,6 +336,17 @@ class PredictResponse(SignedResponse):
             ProofFormatError: not such a reply, or an output's bytes do not fit its shape and dtype.
             SignatureError: a signed reply was asked for, and this is not it: see `validate`.
         """
+        usual = None if input_hash is not None else read_usual_reply(reply)
+        if usual is not None:
+            span, payload = usual
+            return cls(
+                signature=b"",
+                attestation=attestation,
+                kept=KeptPayload(reply, *span),
+                output=payload.outputs,
+                model_id=model_id,
+                inference_time=payload.inference_time,
+            )
         span, signature = split_reply(reply)
         if input_hash is not None:
             verify_signature(enclave_signing_key, signature, memoryview(reply)[slice(*span)])

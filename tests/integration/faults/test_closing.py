@@ -87,15 +87,15 @@ async def test_closing_does_not_wait_for_pauses_and_renewals(machine, proxied, w
         retry=RetryPolicy(attempts=100, base_delay=30, max_delay=30),
         timeouts=Timeouts(connect=30),
     )
+    before = network.accepted
     network.faults.refuse = True
     if what == "renewal":
         untrusted.faults.blackhole = True
     else:
         untrusted.faults.refuse = True
     await network.cut_all()
-    refused = network.accepted
     calls = [asyncio.ensure_future(answers(connection, timeout=60)) for _ in range(5)]
-    await until(lambda: network.accepted > refused)
+    await until(lambda: network.accepted > before)
     if what == "renewal":
         await until(lambda: untrusted.held)
     async with asyncio.timeout(20):  # pauses and renewals take 30 s

@@ -30,17 +30,21 @@ def health(channel, method, service=""):
     return call(health_pb2.HealthCheckRequest(service=service).SerializeToString())
 
 
-def half_a_prediction(client, model_id, array):
+async def half_a_prediction(client, model_id, array):
     """A call in flight, and what lets it finish."""
-    go_on = asyncio.Event()
+    written, go_on = asyncio.Event(), asyncio.Event()
     first, second = client.pieces(array, 0, array.nbytes // 2)
 
     async def messages():
         yield pb.RunModelRequest(input_tensors=[first], model_id=model_id)
+        written.set()
         await go_on.wait()
         yield pb.RunModelRequest(input_tensors=[second], model_id=model_id)
 
-    return asyncio.ensure_future(client.call("RunModel", messages())), go_on
+    call = asyncio.ensure_future(client.call("RunModel", messages()))
+    await written.wait()
+    await health(client.attested, "Check")  # comes after it, on the same connection
+    return call, go_on
 
 
 async def test_the_constructor_does_no_io(tmp_path):
@@ -137,8 +141,7 @@ async def test_a_call_in_flight_finishes_while_new_ones_are_refused(
     model_id = await client.upload_id(onnx_models.identity("float32", (4,)))
     watch = health(client.untrusted, "Watch")
     assert (await watch.read()).status == SERVING
-    call, go_on = half_a_prediction(client, model_id, np.ones(4, "float32"))
-    await asyncio.sleep(0.1)
+    call, go_on = await half_a_prediction(client, model_id, np.ones(4, "float32"))
     stopping = asyncio.ensure_future(server.stop())
     assert (await watch.read()).status == NOT_SERVING
     assert (await health(client.attested, "Check")).status == NOT_SERVING
@@ -147,8 +150,8 @@ async def test_a_call_in_flight_finishes_while_new_ones_are_refused(
     assert not stopping.done()
     go_on.set()
     assert (await call).payload
-    await asyncio.wait_for(stopping, 5)
-    await asyncio.wait_for(server.wait_closed(), 1)
+    await asyncio.wait_for(stopping, 25)  # the grace is 30 s
+    await asyncio.wait_for(server.wait_closed(), 25)
 
 
 async def test_a_call_that_outlasts_the_grace_is_cancelled(
@@ -157,9 +160,8 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(
     server = await start_server()
     client = await raw_client(server)
     model_id = await client.upload_id(onnx_models.identity("float32", (4,)))
-    call, _ = half_a_prediction(client, model_id, np.ones(4, "float32"))
-    await asyncio.sleep(0.1)
-    await asyncio.wait_for(server.stop(grace=0.2), 5)
+    call, _ = await half_a_prediction(client, model_id, np.ones(4, "float32"))
+    await asyncio.wait_for(server.stop(grace=0.2), 60)
     code, _ = await refusal(call)
     assert code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
@@ -168,12 +170,11 @@ async def test_a_second_stop_shortens_the_grace(start_server, raw_client, onnx_m
     server = await start_server(grace=60.0)
     client = await raw_client(server)
     model_id = await client.upload_id(onnx_models.identity("float32", (4,)))
-    call, _ = half_a_prediction(client, model_id, np.ones(4, "float32"))
-    await asyncio.sleep(0.1)
+    call, _ = await half_a_prediction(client, model_id, np.ones(4, "float32"))
     stopping = asyncio.ensure_future(server.stop())
     await asyncio.sleep(0)
-    await asyncio.wait_for(server.stop(grace=0), 5)
-    await asyncio.wait_for(stopping, 1)
+    await asyncio.wait_for(server.stop(grace=0), 30)  # the grace was 60 s
+    await asyncio.wait_for(stopping, 30)
     await refusal(call)
 
 
@@ -201,14 +202,15 @@ async def test_a_signal_drains_a_served_process(onnx_models, raw_client, number)
         remote = BlindAIServer(attested_port=attested, untrusted_port=untrusted)
         client = await raw_client(remote, certificate=await presented(untrusted))
         model_id = await client.upload_id(onnx_models.identity("float32", (4,)))
-        call, go_on = half_a_prediction(client, model_id, np.ones(4, "float32"))
-        await asyncio.sleep(0.2)
+        call, go_on = await half_a_prediction(client, model_id, np.ones(4, "float32"))
         process.send_signal(number)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while (await health(client.attested, "Check")).status == SERVING:
+                pass
         assert process.returncode is None
         go_on.set()
         assert (await call).payload
-        assert (await asyncio.wait_for(process.stdout.read(), 10)) == b"drained\n"
+        assert (await asyncio.wait_for(process.stdout.read(), 60)) == b"drained\n"
         assert await process.wait() == 0
     finally:
         if process.returncode is None:

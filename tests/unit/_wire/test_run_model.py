@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blindai_async._pb import securedexchange_pb2 as pb
-from blindai_async._wire.run_model import read_run_model_payload, split_reply
+from blindai_async._wire.run_model import read_run_model_payload, read_usual_reply, split_reply
 from blindai_async.errors import ProofFormatError
 from blindai_async.tensors import ModelDatumType
 
@@ -233,3 +233,63 @@ def test_a_changed_byte_is_refused_or_read_as_it_stands(at, value):
 def test_every_prefix_is_refused(length):
     with pytest.raises(ProofFormatError):
         read(WHOLE[:length])
+
+
+def read_in_full(reply):
+    """What the readers of every form say of an unsigned reply; None where they refuse it."""
+    try:
+        span, signature = split_reply(reply)
+        return span, signature, read_run_model_payload(reply, *span)
+    except ProofFormatError:
+        return None
+
+
+@st.composite
+def replies(draw):
+    """Unsigned replies as servers write them, and with anything in them changed."""
+    sizes = draw(st.lists(st.integers(0, 40), max_size=4))
+    payload = pb.Payload(
+        run_model_payload=pb.RunModelPayload(
+            output_tensors=[tensor([n], bytes(4 * n), index=i) for i, n in enumerate(sizes)],
+            inference_time=draw(st.sampled_from([0, 3, 300, 2**63])),
+            model_id=draw(st.sampled_from(["", "", "m"])),
+        )
+    )
+    if draw(st.booleans()):
+        payload.header.issued_at.FromSeconds(draw(st.integers(0, 2**32)))
+    signature = draw(st.sampled_from([b"", b"", b"s"]))
+    reply = pb.RunModelReply(payload=payload.SerializeToString(), signature=signature)
+    encoded = bytearray(reply.SerializeToString())
+    for _ in range(draw(st.integers(0, 2))):
+        if encoded:
+            at = draw(st.integers(0, len(encoded) - 1))
+            encoded[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(encoded)
+
+
+@given(replies() | st.binary(max_size=40))
+def test_the_usual_form_is_read_as_by_the_readers_of_every_form(reply):
+    usual = read_usual_reply(reply)
+    if usual is not None:
+        span, payload = usual
+        assert read_in_full(reply) == (span, b"", payload)
+
+
+def test_what_servers_send_is_the_usual_form():
+    payload = pb.Payload(
+        run_model_payload=pb.RunModelPayload(
+            output_tensors=[tensor([2], bytes(8), name="y")] * 2, inference_time=3
+        )
+    )
+    payload.header.issued_at.FromSeconds(1_700_000_000)
+    reply = pb.RunModelReply(payload=payload.SerializeToString()).SerializeToString()
+    assert read_usual_reply(reply) is not None
+    signed = pb.RunModelReply(payload=payload.SerializeToString(), signature=b"s")
+    assert read_usual_reply(signed.SerializeToString()) is None
+
+
+@pytest.mark.parametrize("outputs", [[tensor([0], b"")] * 100, [tensor([20_000], bytes(80_000))]])
+def test_large_replies_are_left_to_the_readers_of_every_form(outputs):
+    reply = pb.RunModelReply(payload=prediction(output_tensors=outputs)).SerializeToString()
+    assert read_usual_reply(reply) is None
+    assert len(read_in_full(reply)[2].outputs) == len(outputs)

@@ -37,7 +37,7 @@ async def test_an_error_goes_to_its_caller_only(pool):
 
 
 async def test_as_many_jobs_run_at_once_as_there_are_threads(pool):
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
     await asyncio.gather(pool.run(both.wait), pool.run(both.wait))
 
 
@@ -84,7 +84,7 @@ def test_a_result_that_comes_after_the_loop_ended_is_dropped():
 
     async def main():
         pool = WorkerPool(1, "orphan")
-        orphan = asyncio.ensure_future(pool.run(lambda: go_on.wait(5)))
+        orphan = asyncio.ensure_future(pool.run(lambda: go_on.wait(60)))
         await asyncio.sleep(0.05)
         orphan.cancel()
         pool.close()
@@ -93,5 +93,5 @@ def test_a_result_that_comes_after_the_loop_ended_is_dropped():
     pool = asyncio.run(main())
     go_on.set()
     for thread in pool._threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
