@@ -291,7 +291,9 @@ class PredictResponse(SignedResponse):
             with checks.check("inputs", "the SHA-256 of their bytes is the signed one"):
                 check_inputs(answer, digest.digest())
             with checks.check("outputs", "they are what was signed"):
-                check_shown(self.model_id, answer.model_id)
+                check_shown(
+                    (self.model_id, self.inference_time), (answer.model_id, answer.inference_time)
+                )
                 check_shown_outputs(self.output, answer.outputs)
         except (AttestationError, SignatureError, ProofFormatError) as error:
             return checks.appraisal(error)
