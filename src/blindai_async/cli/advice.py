@@ -21,7 +21,7 @@ from blindai_async.errors import (
     VersionError,
 )
 
-__all__ = ["FAILED", "INTERRUPTED", "REFUSED", "UNREACHABLE", "describe", "exit_code"]
+__all__ = ["FAILED", "INTERRUPTED", "REFUSED", "UNREACHABLE", "describe", "exit_code", "in_options"]
 
 FAILED: Final = 1
 REFUSED: Final = 3
@@ -67,6 +67,13 @@ _IN_OTHER_WORDS = (
 """What the library's messages advise, in the command line's own options."""
 
 
+def in_options(text: str) -> str:
+    """The library's words, with the command line's options in the place of its parameters."""
+    for keyword, option in _IN_OTHER_WORDS:
+        text = text.replace(keyword, option)
+    return text
+
+
 def exit_code(error: Exception) -> int:
     """The exit code of a failure: refused evidence or proofs, nobody there, or anything else."""
     refused = AttestationError, SignatureError, ProofFormatError, HardwareModeUnsupportedError
@@ -88,9 +95,7 @@ def describe(error: Exception, options: Collection[str] | None = None) -> str:
     """
     if isinstance(error, OSError) and not isinstance(error, BlindAIError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    text = str(error)
-    for keyword, option in _IN_OTHER_WORDS:
-        text = text.replace(keyword, option)
+    text = in_options(str(error))
     advice = next(
         (
             advice

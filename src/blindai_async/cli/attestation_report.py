@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from blindai_async.attestation import INTEL_SGX_ROOT, DcapClaims, StepReport
-from blindai_async.cli.advice import describe
+from blindai_async.cli.advice import describe, in_options
 from blindai_async.cli.answer import Answer
 from blindai_async.errors import AttestationError, BlindAIError
 from blindai_async.proofs import CheckOutcome, ProofCheck
@@ -122,7 +122,7 @@ class AttestationReport:
         answer = [] if self.answer is None else [f"{k:<12} {v}" for k, v in self.answer.facts()]
         if answer and self.refusal is not None:
             answer.insert(0, "what follows is what the file says, and is UNPROVEN")
-        checks = [_row(check.name, check.outcome, check.detail) for check in self.checks]
+        checks = [_row(check) for check in self.checks]
         steps = [f"{step.number:>2} {step.outcome:<12} {step.name}" for step in self.steps]
         if steps:
             steps.append(f"   {self.policy_check.outcome:<12} Policy")
@@ -158,5 +158,5 @@ class AttestationReport:
         }
 
 
-def _row(name: str, outcome: str, detail: str) -> str:
-    return f"{name:<12} {outcome:<12} {detail}".rstrip()
+def _row(check: ProofCheck) -> str:
+    return f"{check.name:<12} {check.outcome:<12} {in_options(check.detail)}".rstrip()
