@@ -61,7 +61,6 @@ _IN_OTHER_WORDS = (
     ("pass an api_key", "set BLINDAI_API_KEY"),
     ("it may need an api_key", "it may need BLINDAI_API_KEY"),
     ("; see max_reply_bytes", ""),
-    ("upload_model() returns the id; ", ""),
     ("pass dtype=", "pass --dtype"),
 )
 """What the library's messages advise, in the command line's own options."""
