@@ -53,7 +53,6 @@ _REFUSALS: tuple[tuple[frozenset[_Code], re.Pattern[str], type[RequestRejectedEr
 )
 
 _REFUSAL_HINTS: dict[type[TransportError], str] = {
-    ModelNotFoundError: "upload_model() returns the id; models that were not saved go in a restart",
     TensorMismatchError: (
         "dtype and shape have to be the model's; NumPy's floats are float64, and most models take "
         "float32: array.astype(numpy.float32)"

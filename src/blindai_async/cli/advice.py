@@ -22,7 +22,7 @@ from blindai_async.errors import (
     VersionError,
 )
 
-__all__ = ["FAILED", "INTERRUPTED", "REFUSED", "UNREACHABLE", "describe", "exit_code"]
+__all__ = ["FAILED", "INTERRUPTED", "REFUSED", "UNREACHABLE", "describe", "exit_code", "in_options"]
 
 FAILED: Final = 1
 REFUSED: Final = 3
@@ -63,10 +63,16 @@ _IN_OTHER_WORDS = (
     ("pass an api_key", "set BLINDAI_API_KEY"),
     ("it may need an api_key", "it may need BLINDAI_API_KEY"),
     ("; see max_reply_bytes", ""),
-    ("upload_model() returns the id; ", ""),
     ("pass dtype=", "pass --dtype"),
 )
 """What the library's messages advise, in the command line's own options."""
+
+
+def in_options(text: str) -> str:
+    """The library's words, with the command line's options in the place of its parameters."""
+    for keyword, option in _IN_OTHER_WORDS:
+        text = text.replace(keyword, option)
+    return text
 
 
 def exit_code(error: Exception) -> int:
@@ -92,9 +98,7 @@ def describe(error: Exception, options: Collection[str] | None = None) -> str:
     """
     if isinstance(error, OSError) and not isinstance(error, BlindAIError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    text = str(error)
-    for keyword, option in _IN_OTHER_WORDS:
-        text = text.replace(keyword, option)
+    text = in_options(str(error))
     advice = next(
         (
             advice

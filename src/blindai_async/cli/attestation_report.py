@@ -13,7 +13,7 @@ from blindai_async.attestation import (
     StepReport,
     TdxClaims,
 )
-from blindai_async.cli.advice import describe
+from blindai_async.cli.advice import describe, in_options
 from blindai_async.cli.answer import Answer
 from blindai_async.errors import AttestationError, BlindAIError
 from blindai_async.proofs import CheckOutcome, ProofCheck
@@ -125,7 +125,7 @@ class AttestationReport:
         answer = [] if self.answer is None else [f"{k:<12} {v}" for k, v in self.answer.facts()]
         if answer and self.refusal is not None:
             answer.insert(0, "what follows is what the file says, and is UNPROVEN")
-        checks = [_row(check.name, check.outcome, check.detail) for check in self.checks]
+        checks = [_row(check) for check in self.checks]
         steps = [f"{step.number:>2} {step.outcome:<12} {step.name}" for step in self.steps]
         if steps:
             steps.append(f"   {self.policy_check.outcome:<12} Policy")
@@ -165,8 +165,8 @@ class AttestationReport:
         }
 
 
-def _row(name: str, outcome: str, detail: str) -> str:
-    return f"{name:<12} {outcome:<12} {detail}".rstrip()
+def _row(check: ProofCheck) -> str:
+    return f"{check.name:<12} {check.outcome:<12} {in_options(check.detail)}".rstrip()
 
 
 def _measurements(claims: Claims) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from blindai_async._version import __version__
+from blindai_async.cli.advice import in_options
 from blindai_async.cli.attestation_report import AttestationReport
 
 __all__ = ["report_page"]
@@ -84,7 +85,7 @@ def _answer(report: AttestationReport) -> list[str]:
     parts = ["<h2>The answer</h2>"]
     if report.refusal is not None:
         parts.append('<p class="unproven">UNPROVEN: this is what the file says.</p>')
-    checks = (("", check.name, check.outcome, check.detail) for check in report.checks)
+    checks = (("", each.name, each.outcome, in_options(each.detail)) for each in report.checks)
     return [
         *parts,
         _facts(report.answer.facts()),

@@ -133,7 +133,7 @@ class UploadModelResponse(SignedResponse):
             facts = upload_facts(answer)
             with checks.check("model id", f"the model is kept as {answer.model_id!r}"):
                 check_shown({name: getattr(self, name) for name in facts}, facts)
-            with checks.check("model", "its SHA-256 is the signed one"):
+            with checks.check("model", "its SHA-256 is the payload's"):
                 check_model_hash(answer.model_hash, model_hash)
         except (AttestationError, SignatureError, ProofFormatError) as error:
             return checks.appraisal(error)
@@ -292,11 +292,12 @@ class PredictResponse(SignedResponse):
             answer = read_run_model_payload(payload, 0, len(payload))
             with checks.check("model id", f"the answer is of {answer.model_id!r}"):
                 check_model(answer, model_id)
-            with checks.check("inputs", "the SHA-256 of their bytes is the signed one"):
+            with checks.check("inputs", "the SHA-256 of their bytes is the payload's"):
                 check_inputs(answer, digest.digest())
-            with checks.check("outputs", "they are what was signed"):
-                check_shown(self.model_id, answer.model_id)
-                check_shown(self.inference_time, answer.inference_time)
+            with checks.check("outputs", "they are what the payload says"):
+                check_shown(
+                    (self.model_id, self.inference_time), (answer.model_id, answer.inference_time)
+                )
                 check_shown_outputs(self.output, answer.outputs)
         except (AttestationError, SignatureError, ProofFormatError) as error:
             return checks.appraisal(error)

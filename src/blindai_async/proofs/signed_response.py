@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from google.protobuf.message import DecodeError
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, model_serializer
 from pydantic_core import core_schema
 
 from blindai_async._pb import proof_files_pb2
@@ -97,10 +97,14 @@ class SignedResponse(BaseModel):
     kept: KeptPayload | None = Field(default=None, alias="payload", repr=False)
 
     @model_serializer(mode="wrap")
-    def _call_it_payload(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _call_it_payload(
+        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         content: dict[str, Any] = dump(self)
         if "kept" in content:
-            content["payload"] = content.pop("kept")
+            payload = content.pop("kept")
+            if not (info.exclude and "payload" in info.exclude):
+                content["payload"] = payload
         return content
 
     @property

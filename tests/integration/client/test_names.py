@@ -118,7 +118,7 @@ class TestOutputs:
 
 class TestRefusals:
     async def test_of_an_unknown_model_have_their_class(self, conn):
-        with pytest.raises(ModelNotFoundError, match="upload_model") as caught:
+        with pytest.raises(ModelNotFoundError, match=r"doesn't exist$") as caught:
             await conn.predict("nobody's", A)
         assert caught.value.code == "INVALID_ARGUMENT"
 

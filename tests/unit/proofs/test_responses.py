@@ -8,12 +8,14 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import ValidationError
 
-from blindai_async import DeleteModelResponse, PredictResponse, UploadModelResponse
+from blindai_async import DeleteModelResponse, PredictResponse, TensorSpec, UploadModelResponse
 from blindai_async._pb import securedexchange_pb2 as pb
 from blindai_async.attestation import BUILT_IN_POLICY
 from blindai_async.errors import AttestationError, ProofFormatError, SignatureError, TensorError
+from blindai_async.proofs import ProofPolicy
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 Y = np.array([1.5, 2.5], np.float32)
@@ -294,3 +296,124 @@ def test_validate_is_the_apis_and_not_pydantics(enclave):
         warnings.simplefilter("error")
         with pytest.raises(TypeError):
             PredictResponse().validate()
+
+
+class TestEveryCheckHasItsOutcome:
+    """As `appraise` tells them, without raising."""
+
+    @staticmethod
+    def appraise(enclave, *, question=X, model_id="m", evidence=None, **demands):
+        payload = enclave.predicted([Y], inputs=X.tobytes())
+        response = PredictResponse.from_bytes(enclave.proof(payload, evidence=evidence))
+        return response.appraise(model_id, question, demands=ProofPolicy(**demands))
+
+    @staticmethod
+    def outcomes(appraisal):
+        return {check.name: str(check.outcome) for check in appraisal.checks}
+
+    def test_where_all_that_was_demanded_holds(self, enclave):
+        appraisal = self.appraise(
+            enclave, allow_simulation_mode=True, enclave_signing_key=enclave.key
+        )
+        assert appraisal.accepted
+        assert appraisal.require() is None
+        assert self.outcomes(appraisal) == {
+            "evidence": "not checked",
+            "policy": "not checked",
+            "freshness": "not checked",
+            "signature": "passed",
+            "model id": "passed",
+            "inputs": "passed",
+            "outputs": "passed",
+        }
+
+    def test_where_no_key_was_given_the_signature_is_not_checked(self, enclave):
+        appraisal = self.appraise(enclave, allow_simulation_mode=True)
+        assert self.outcomes(appraisal)["signature"] == "not checked"
+
+    @pytest.mark.parametrize(
+        ("demands", "failed"),
+        [
+            ({}, "evidence"),
+            ({"allow_simulation_mode": True, "enclave_signing_key": ANOTHER_KEY}, "signature"),
+            ({"allow_simulation_mode": True, "model_id": "another"}, "model id"),
+            ({"allow_simulation_mode": True, "question": X + 1}, "inputs"),
+        ],
+    )
+    def test_what_comes_after_a_failure_is_not_reached(self, enclave, demands, failed):
+        appraisal = self.appraise(enclave, **demands)
+        assert not appraisal.accepted
+        outcomes = self.outcomes(appraisal)
+        assert outcomes[failed] == "failed"
+        names = list(outcomes)
+        assert set(list(outcomes.values())[names.index(failed) + 1 :]) == {"not reached"}
+        with pytest.raises(SignatureError) as caught:
+            appraisal.require()
+        assert caught.value is appraisal.error
+
+    def test_evidence_that_does_not_hold_ends_it(self, enclave):
+        appraisal = self.appraise(enclave, evidence=enclave.evidence())
+        assert self.outcomes(appraisal)["evidence"] == "failed"
+        assert isinstance(appraisal.error, AttestationError)
+
+
+class TestAProofPolicy:
+    def test_takes_a_key_in_both_its_forms(self, enclave):
+        payload = enclave.predicted([Y], inputs=X.tobytes())
+        response = PredictResponse.from_bytes(enclave.proof(payload, evidence=enclave.evidence()))
+        key = enclave.signer.public_key()
+        for form in (key, enclave.key, bytearray(enclave.key)):
+            response.validate("m", X, validate_quote=False, enclave_signing_key=form)
+            assert ProofPolicy(enclave_signing_key=form).enclave_signing_key == enclave.key
+        with pytest.raises(SignatureError):
+            response.validate(
+                "m",
+                X,
+                validate_quote=False,
+                enclave_signing_key=Ed25519PrivateKey.generate().public_key(),
+            )
+        assert predict(enclave, payload, key=key).is_signed()
+
+    @pytest.mark.parametrize("key", ["ab" * 32, 7, X25519PrivateKey.generate().public_key()])
+    def test_takes_nothing_else_for_a_key(self, key):
+        with pytest.raises(TypeError, match="Ed25519PublicKey"):
+            ProofPolicy(enclave_signing_key=key)
+
+    def test_takes_one_policy_even_where_neither_would_be_read(self, enclave, tmp_path):
+        payload = enclave.predicted([Y], inputs=X.tobytes())
+        response = PredictResponse.from_bytes(enclave.proof(payload))
+        with pytest.raises(ValueError, match="not both"):
+            response.validate(
+                "m",
+                X,
+                policy=BUILT_IN_POLICY,
+                policy_file=tmp_path / "policy.toml",
+                allow_simulation_mode=True,
+            )
+
+
+def test_names_may_stand_where_none_were_signed_but_not_in_the_place_of_others(enclave):
+    response = PredictResponse.from_bytes(enclave.proof(enclave.predicted([Y], inputs=X.tobytes())))
+    response.output[0].info.index_name = "y"
+    assert response.outputs["y"] == response.output[0]
+    response.validate("m", X, allow_simulation_mode=True)
+    response.output[0].info.index = 3
+    with pytest.raises(SignatureError, match="fields are not what"):
+        response.validate("m", X, allow_simulation_mode=True)
+
+
+def test_an_upload_shows_what_its_answer_states(enclave):
+    info = pb.TensorInfo(dims=[-1, 4], datum_type=pb.F64, index_name="x")
+    for infos, expected in (
+        ([info], (TensorSpec(dtype="float64", name="x"),)),
+        ([info, pb.TensorInfo(datum_type=pb.UNKNOWN)], ()),
+        ([], ()),
+    ):
+        payload = pb.SendModelPayload(model_hash=bytes(32), model_id="m", tensor_inputs=infos)
+        whole = pb.Payload(send_model_payload=payload).SerializeToString()
+        response = UploadModelResponse.from_bytes(enclave.proof(whole))
+        assert response.inputs == expected
+        response.validate(bytes(32), allow_simulation_mode=True)
+    forged = response.model_copy(update={"outputs": (TensorSpec(name="other"),)})
+    with pytest.raises(SignatureError, match="fields are not what"):
+        forged.validate(bytes(32), allow_simulation_mode=True)

@@ -299,6 +299,7 @@ def test_a_response_is_dumped_and_read_back_as_what_it_was(enclave, signed):
             assert again == response
             assert again.as_bytes() == response.as_bytes()
         assert "payload" in response.model_dump()
+        assert "payload" not in response.model_dump(exclude={"payload"})
         assert "kept" not in response.model_dump()
 
 

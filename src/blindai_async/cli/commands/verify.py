@@ -1,5 +1,6 @@
 """`blindai-async verify`: judge a saved proof, offline."""
 
+import dataclasses
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from blindai_async.cli.profile import ProfileOption
 from blindai_async.cli.report_output import AsJson, AsPage, publish
 from blindai_async.cli.run_command import operation
 from blindai_async.errors import ProofFormatError
-from blindai_async.proofs import ProofAppraisal, ProofPolicy
+from blindai_async.proofs import CheckOutcome, ProofAppraisal, ProofPolicy
 
 __all__ = ["verify"]
 
@@ -144,7 +145,20 @@ def _judge_prediction(
             "this is the proof of a prediction: name what was predicted", param_hint="--input"
         )
     tensors = arrays.read_inputs(inputs, dtype)
-    return response.appraise(model_id or response.model_id, tensors, demands=demands)
+    appraisal = response.appraise(model_id or response.model_id, tensors, demands=demands)
+    return appraisal if model_id else _without_a_model_asked_for(appraisal)
+
+
+def _without_a_model_asked_for(appraisal: ProofAppraisal) -> ProofAppraisal:
+    """Say beside the model id that it is the proof's own: nobody named the one that was meant."""
+    own = "; --model-id compares it with the one that was meant"
+    checks = tuple(
+        dataclasses.replace(check, detail=check.detail + own)
+        if check.name == "model id" and check.outcome is CheckOutcome.PASSED
+        else check
+        for check in appraisal.checks
+    )
+    return dataclasses.replace(appraisal, checks=checks)
 
 
 def _judge_upload(

@@ -47,6 +47,9 @@ _ORT_TYPES = {
     "tensor(bool)": ModelDatumType.Bool,
 }
 
+# How ONNX Runtime words what fails inside of a model, whichever of its exceptions it raises.
+_IN_A_NODE = "status code returned while running"
+
 # ONNX Runtime's exceptions have no base of their own. Beside them its binding lets through what
 # C++ throws (RuntimeError, MemoryError) and what NumPy says of a result that it cannot hold.
 _RUNTIME_ERRORS = (
@@ -160,6 +163,8 @@ class Model:
         try:
             outputs: list[Any] = self._session.run(self._output_names, feed, options)
         except ort_errors.InvalidArgument as error:
+            if _IN_A_NODE in str(error):  # a value was wrong, not a dtype or a shape
+                raise unknown(f"The inference failed: {status_text(error)}") from error
             raise incompatible_input(status_text(error)) from error
         except _RUNTIME_ERRORS as error:
             raise unknown(f"The inference failed: {status_text(error)}") from error

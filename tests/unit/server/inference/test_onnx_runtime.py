@@ -93,3 +93,44 @@ def test_without_onnx_runtime_the_import_says_what_to_install():
     )
     assert done.stdout.startswith("onnxruntime ")
     assert "pip install 'blindai-async[server]'" in done.stdout
+
+
+def test_a_value_that_a_node_refuses_is_no_mismatch(onnx_models):
+    """Of the declared dtype and shape: the caller must not be told to change those."""
+    model = Model(
+        onnx_models._graph(
+            [("Gather", ["table", "x"], ["y"], {})],
+            [("x", "int64", ("batch",))],
+            [("y", "float32", ("batch", 1))],
+            {"table": np.zeros((10, 1), np.float32)},
+        )
+    )
+    with pytest.raises(RefusalError, match=r"inference failed.*out of data bounds"):
+        Inference(model, [arrived(np.array([99]))]).run()
+
+
+def named(array, name):
+    tensor = arrived(array)
+    tensor.name = name
+    return tensor
+
+
+def test_inputs_by_name_come_in_the_models_order(onnx_models):
+    model = Model(onnx_models.subtract_and_swap())
+    a, b = np.full((1, 4), 5, np.float32), np.full((1, 4), 3, np.float32)
+
+    def difference(*tensors):
+        (_, found), _ = Inference(model, tensors).run()
+        return found[0, 0]
+
+    assert difference(named(b, "b"), named(a, "a")) == 2
+    assert difference(named(a, "a"), named(b, "b")) == 2
+    assert difference(arrived(a), arrived(b)) == 2  # in order of arrival
+    assert difference(named(a, "x"), named(b, "y")) == 2  # another's names: the same
+    for mixed in (
+        (named(b, "b"), arrived(a)),
+        (named(b, "b"), named(a, "c")),
+        (named(b, "b"), named(a, "b")),
+    ):
+        with pytest.raises(RefusalError, match="Incompatible tensor input: the model takes a, b"):
+            difference(*mixed)
