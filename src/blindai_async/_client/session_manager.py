@@ -14,11 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from blindai_async._client.config import plan_handshake
+from blindai_async._client.early_renewal import EarlyRenewal
 from blindai_async._client.handshake import HandshakePlan, attest_server, open_attested_port
 from blindai_async._client.loop_affinity import LoopAffinity
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._transport.deadline import Deadline
-from blindai_async.collateral.renewal import renewal_time
 from blindai_async.errors import (
     AttestationError,
     BlindAIError,
@@ -85,7 +85,7 @@ class SessionManager:
         self._opening = asyncio.Lock()
         self._renewal = SingleFlight(self._renew)
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
-        self._renew_from = float("inf")  # when newer collateral can be had for it
+        self._early = EarlyRenewal()
         self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._tried_at = float("-inf")
         self._early_renewal: asyncio.Task[EnclaveSession] | None = None
@@ -219,16 +219,13 @@ class SessionManager:
 
     def _renew_before_expiry(self) -> None:
         """Attest anew beside the calls, where newer collateral can be had and is soon needed."""
-        now = time.time()
-        if now < self._renew_from or self._settings.reattest == "never" or self._renewal.running:
+        if self._settings.reattest == "never" or self._renewal.running:
             return
-        # A service that has none yet is not asked with every call.
-        interval = max(_MIN_INTERVAL, (self._valid_until - self._renew_from) / 10)
-        if time.monotonic() - self._tried_at < interval:
-            return
-        deadline = Deadline(self._settings.timeouts.connect, "attest")
-        self._early_renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
-        self._early_renewal.add_done_callback(_log_failure)
+        if self._early.is_due():
+            deadline = Deadline(self._settings.timeouts.connect, "attest")
+            renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
+            renewal.add_done_callback(_log_failure)
+            self._early_renewal = renewal  # asyncio itself keeps no task alive
 
     def _is_fresh(self) -> bool:
         return time.time() < self._valid_until and time.monotonic() < self._old_at
@@ -239,8 +236,7 @@ class SessionManager:
         if enclave.claims is not None:
             self._valid_until = enclave.claims.valid_until.timestamp()
             if self._settings.collateral is not None:
-                renewal = renewal_time(enclave.claims.valid_from, enclave.claims.valid_until)
-                self._renew_from = renewal.timestamp()
+                self._early.note(enclave.claims)
             if self._settings.max_attestation_age is not None:
                 age = self._settings.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age
