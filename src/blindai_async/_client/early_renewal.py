@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from blindai_async.collateral.renewal import renewal_time
 
 if TYPE_CHECKING:
-    from blindai_async.attestation import DcapClaims
+    from datetime import datetime
 
 __all__ = ["EarlyRenewal"]
 
@@ -24,10 +24,10 @@ class EarlyRenewal:
         self._from = self._until = float("inf")  # by the clock on the wall
         self._tried_at = float("-inf")
 
-    def note(self, claims: DcapClaims) -> None:
-        """Take note of evidence that was accepted, judged by collateral that was fetched."""
-        self._from = renewal_time(claims.valid_from, claims.valid_until).timestamp()
-        self._until = claims.valid_until.timestamp()
+    def note(self, valid_from: datetime, valid_until: datetime) -> None:
+        """Take note of how long accepted evidence is valid, by collateral that was fetched."""
+        self._from = renewal_time(valid_from, valid_until).timestamp()
+        self._until = valid_until.timestamp()
 
     def is_due(self) -> bool:
         """Tell whether to attest anew now; the next answer is no, until it is time to try again."""

@@ -236,7 +236,7 @@ class SessionManager:
         if enclave.claims is not None:
             self._valid_until = enclave.claims.valid_until.timestamp()
             if self._settings.collateral is not None:
-                self._early.note(enclave.claims)
+                self._early.note(enclave.claims.valid_from, enclave.claims.valid_until)
             if self._settings.max_attestation_age is not None:
                 age = self._settings.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age

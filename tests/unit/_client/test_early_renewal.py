@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 def valid_for(window, left):
     until = datetime.fromtimestamp(NOW, UTC) + left
-    return SimpleNamespace(valid_from=until - window, valid_until=until)
+    return until - window, until
 
 
 def test_without_evidence_there_is_nothing_to_renew(clock):
@@ -33,7 +33,7 @@ def test_without_evidence_there_is_nothing_to_renew(clock):
 
 def test_the_last_hour_is_the_time(clock):
     renewal = EarlyRenewal()
-    renewal.note(valid_for(timedelta(days=30), left=timedelta(hours=1, seconds=1)))
+    renewal.note(*valid_for(timedelta(days=30), left=timedelta(hours=1, seconds=1)))
     assert not renewal.is_due()
     clock.now += 1
     assert renewal.is_due()
@@ -41,7 +41,7 @@ def test_the_last_hour_is_the_time(clock):
 
 def test_it_is_not_tried_with_every_call(clock):
     renewal = EarlyRenewal()
-    renewal.note(valid_for(timedelta(days=30), left=timedelta(hours=1)))
+    renewal.note(*valid_for(timedelta(days=30), left=timedelta(hours=1)))
     tries = 0
     for _ in range(3600):
         tries += renewal.is_due()
@@ -51,8 +51,8 @@ def test_it_is_not_tried_with_every_call(clock):
 
 def test_newer_evidence_ends_the_tries(clock):
     renewal = EarlyRenewal()
-    renewal.note(valid_for(timedelta(days=30), left=timedelta(minutes=1)))
+    renewal.note(*valid_for(timedelta(days=30), left=timedelta(minutes=1)))
     assert renewal.is_due()
-    renewal.note(valid_for(timedelta(days=30), left=timedelta(days=30)))
+    renewal.note(*valid_for(timedelta(days=30), left=timedelta(days=30)))
     clock.now += 3600
     assert not renewal.is_due()
