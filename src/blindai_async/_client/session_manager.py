@@ -17,6 +17,7 @@ from grpc import ChannelConnectivity
 
 from blindai_async._base_errors import own_instance
 from blindai_async._client.config import plan_handshake
+from blindai_async._client.early_renewal import EarlyRenewal
 from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
 from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
 from blindai_async._client.recovery import PeriodicCheck, Recovery, pause_before_try
@@ -24,7 +25,6 @@ from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._client.stream_limiter import StreamLimiter
 from blindai_async._transport.deadline import Deadline
-from blindai_async.collateral.renewal import renewal_time
 from blindai_async.errors import (
     AttestationError,
     BlindAIError,
@@ -112,7 +112,7 @@ class SessionManager:
         self._broken_at: float | None = None  # when the channel was first seen not connected
         self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
-        self._renew_from = float("inf")  # when newer collateral can be had for it
+        self._early = EarlyRenewal()
         self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._renewed_at = float("-inf")
         self._evidence_interval = _MIN_INTERVAL
@@ -341,17 +341,13 @@ class SessionManager:
 
     def _renew_before_expiry(self) -> None:
         """Attest anew beside the calls, where newer collateral can be had and is soon needed."""
-        if time.time() < self._renew_from or self._config.reattest == "never":
+        if self._config.reattest == "never" or self._renewal.running:
             return
-        if self._renewal.running:
-            return
-        # A service that has none yet is not asked with every call.
-        interval = max(_MIN_INTERVAL, (self._valid_until - self._renew_from) / 10)
-        if time.monotonic() - self._renewed_at < interval:
-            return
-        deadline = Deadline(self._config.timeouts.connect, "attest")
-        self._early_renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
-        self._early_renewal.add_done_callback(_log_failure)
+        if self._early.is_due():
+            deadline = Deadline(self._config.timeouts.connect, "attest")
+            renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
+            renewal.add_done_callback(_log_failure)
+            self._early_renewal = renewal  # asyncio itself keeps no task alive
 
     def _is_fresh(self) -> bool:
         return time.time() < self._valid_until and time.monotonic() < self._old_at
@@ -362,8 +358,7 @@ class SessionManager:
         if enclave.claims is not None:
             self._valid_until = enclave.claims.valid_until.timestamp()
             if self._config.collateral is not None:
-                renewal = renewal_time(enclave.claims.valid_from, enclave.claims.valid_until)
-                self._renew_from = renewal.timestamp()
+                self._early.note(enclave.claims.valid_from, enclave.claims.valid_until)
             if self._config.max_attestation_age is not None:
                 age = self._config.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age

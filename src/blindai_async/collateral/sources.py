@@ -53,6 +53,8 @@ def collateral_source(choice: CollateralChoice) -> CollateralSource | None:
         return _shared_client(INTEL_PCS_URL)
     if isinstance(choice, str) and "://" in choice:
         return _shared_client(choice)
+    if choice == "":  # which, as a path, would be the directory that the process happens to be in
+        raise ValueError('collateral is ""; "server" takes what the server sends')
     if isinstance(choice, (str, os.PathLike)):
         from blindai_async.collateral.bundle import CollateralDirectory  # noqa: PLC0415 - few do
 

@@ -73,6 +73,7 @@ async def test_an_enclave_is_attested(cli: Any, emulated: Emulated, tmp_path: Pa
     saved = SgxEvidence.model_validate_json(evidence.read_text())
     assert saved.collateral is not None
     assert emulated.platform.mr_enclave in saved.quote
+    assert len(saved.nonce) == 32  # what was asked with, so that freshness can be judged again
 
 
 async def test_a_refusal_is_reported_in_full(cli: Any, emulated: Emulated, tmp_path: Path) -> None:

@@ -90,6 +90,33 @@ async def test_a_servers_platform_is_asked_about(fetch, files, platform, tmp_pat
     assert {file.name for file in (files / "folder").iterdir()} == FILES
 
 
+async def test_every_command_takes_its_collateral_from_where_it_is_told(
+    cli, files, platform, tmp_path
+):
+    machine = Machine(tmp_path, platform)
+    await machine.start()
+    (files / "policy.toml").write_text(platform.policy_toml)
+    named = (
+        f"--root={files / 'root.pem'}",
+        f"--policy={files / 'policy.toml'}",
+        f"--certificate={machine.host_certificate}",
+        f"--attested-port={machine.attested_port}",
+        f"--untrusted-port={machine.untrusted_port}",
+        "--json",
+    )
+    try:
+        async with StandInPccs(platform, tls=False) as service:
+            ran = await cli("attest", "127.0.0.1", *named, f"--collateral={service.url}")
+            assert (ran.code, ran.json["accepted"]) == (0, True), ran.err
+            assert len(service.requests) == 4
+        ran = await cli("attest", "127.0.0.1", *named, f"--collateral={tmp_path / 'nowhere'}")
+        assert (ran.code, "nowhere" in ran.err) == (1, True)
+        ran = await cli("attest", "127.0.0.1", *named, "--collateral=http://pccs.example")
+        assert (ran.code, "plain http" in ran.err) == (2, True)
+    finally:
+        await machine.stop()
+
+
 async def test_parts_are_shown_for_machines(fetch, cli, files, platform):
     await fetch()
     shown = await cli("collateral", "show", "--json", files / "folder")

@@ -40,6 +40,11 @@ def test_connections_to_one_service_share_a_client():
     assert collateral_source("https://a.example") is not collateral_source("https://b.example")
 
 
+def test_no_text_is_no_directory():
+    with pytest.raises(ValueError, match='"server" takes what the server sends'):
+        collateral_source("")
+
+
 def test_a_missing_extra_is_named_before_anything_is_sent(monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
