@@ -150,14 +150,13 @@ class Batcher:
         self._queues[key] = queue
         return queue
 
-    @staticmethod
-    def _has_to_wait(queue: BatchQueue) -> bool:
+    def _has_to_wait(self, queue: BatchQueue) -> bool:
         """Whether a call waits although its kind is not joined: until it is, perhaps.
 
         Of thousands of calls that come at once, only some have to go before a probe has passed.
         """
         independence = queue.independence
-        if independence.state is State.ALONE:
+        if not independence.soon_decided(self._loop.time()):
             return False
         return bool(queue) or queue.in_flight + queue.going_alone >= independence.most_alone
 

@@ -212,6 +212,9 @@ class BatchDispatcher:
             _answer(batch, [response])
         elif epoch == independence.epoch and signature == independence.signature:
             independence.note_batch(batch.rows)
+            if response.attestation is not queue.evidence:
+                queue.evidence = response.attestation  # another session: other models, perhaps
+                independence.audit_next()
             _answer(batch, response.split([request.rows for request in batch.requests]))
         else:
             if epoch == independence.epoch:

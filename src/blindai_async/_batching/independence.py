@@ -139,6 +139,10 @@ class RowIndependence:
             and self._seen + self.observing < _OBSERVATIONS
         )
 
+    def soon_decided(self, now: float) -> bool:
+        """Whether it will soon be known if calls can be joined, so that some may wait for it."""
+        return self.state is State.PROBING and (self.probing or now >= self._not_before)
+
     def note_answer(self, signature: OutputSignature | None, now: float) -> None:
         """Take in the outputs of a call that went alone; None where they lack the call's rows."""
         if self.state is State.ALONE:

@@ -156,7 +156,11 @@ class Probe:
     def _most_rows(self) -> int:
         """The rows of the largest batch that this probe may send."""
         most = self._options.max_batch_size
-        row = sum(tensor.array.nbytes for tensor in self._observed[0].inputs)
+        row = sum(
+            tensor.array.nbytes
+            for index, tensor in enumerate(self._observed[0].inputs)
+            if index not in self._shared
+        )
         answer = sum(output.nbytes for output in self._observed[0].answer or ())
         per_row = self._observed[0].rows
         if row:
