@@ -24,6 +24,7 @@ from blindai_async._batching.probing import Predictor
 from blindai_async._batching.queue import BatchQueue, PendingRequest
 from blindai_async._telemetry.stats import ModelBatching
 from blindai_async._wire.tensor_data import outgoing
+from blindai_async.errors import RequestRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ __all__ = ["Batcher", "Predictor"]
 # Kinds that are remembered while they have no callers; a client that never sends the same shape
 # twice must not fill the memory.
 _MAX_QUEUES = 1024
+_MAY_FOLLOW = 10.0  # seconds within which a model may take its place after its upload has failed
 _WITHOUT_BATCH_AXIS = ModelBatching(
     state=State.ALONE.value,
     why="its inputs have no batch axis in common (axis 0 of each, see Batching.shared)",
@@ -236,11 +238,20 @@ class Batcher:
         self.forget(model_id)
         try:
             yield
-        finally:
-            self._replaced[model_id] -= 1
-            if not self._replaced[model_id]:
-                del self._replaced[model_id]
-            self.forget(model_id)
+        except RequestRejectedError:
+            self._end_replacing(model_id)
+            raise
+        except BaseException:
+            # Nobody knows what the server does with what has reached it.
+            self._loop.call_later(_MAY_FOLLOW, self._end_replacing, model_id)
+            raise
+        self._end_replacing(model_id)
+
+    def _end_replacing(self, model_id: str) -> None:
+        self._replaced[model_id] -= 1
+        if not self._replaced[model_id]:
+            del self._replaced[model_id]
+        self.forget(model_id)
 
     def forget(self, model_id: str) -> None:
         """Drop what was learned of a model: another one may have its id now."""

@@ -83,6 +83,10 @@ class _DependenceError(Exception):
     """A trial's answer is not what the rows got alone."""
 
 
+class _ShapeError(Exception):
+    """The outputs' shapes are not those that joined rows have."""
+
+
 class Probe:
     """One probe, over some callers' rows and the answers that these got alone.
 
@@ -120,10 +124,13 @@ class Probe:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 return await self._run()
-        except _DependenceError as error:
+        except (_DependenceError, _ShapeError) as error:
             if await self._answers_have_changed():
                 return Verdict("changed", "its answers to the same rows alone have changed")
-            return Verdict("dependent", str(error), difference=self._difference)
+            outcome: Literal["dependent", "refused"] = (
+                "dependent" if isinstance(error, _DependenceError) else "refused"
+            )
+            return Verdict(outcome, str(error), difference=self._difference)
         except TimeoutError:
             return Verdict("unknown", "the probe took too long")
         except BlindAIError as error:
@@ -176,15 +183,15 @@ class Probe:
             Of each block, its outputs.
 
         Raises:
-            _DependenceError: they differ, or the outputs do not have the batch's rows.
+            _DependenceError: they differ.
+            _ShapeError: the outputs do not have the batch's rows.
             TransportError: the request failed.
         """
         rows = sum(block.rows for block in blocks)
         tensors = join([block.inputs for block in blocks], rows, self._shared)
         response = await self._send(self._model_id, tensors, _REQUEST_SECONDS)
         if output_signature(response, rows) != self._signature:
-            self._difference = float("inf")
-            raise _DependenceError("the outputs of a batch do not have its rows")
+            raise _ShapeError("the outputs of a batch do not have its rows")
         ends = np.cumsum([block.rows for block in blocks])[:-1]
 
         def split_and_compare() -> list[list[npt.NDArray[Any]]]:
@@ -283,7 +290,7 @@ class Probe:
         except RequestRejectedError:
             return None
         if output_signature(response, block.rows) != self._signature:
-            raise _DependenceError("the outputs' shapes depend on the rows' values")
+            raise _ShapeError("the outputs' shapes depend on the rows' values")
         return block._replace(answer=[tensor.as_numpy() for tensor in response.output])
 
     async def _answers_have_changed(self) -> bool:
@@ -291,7 +298,7 @@ class Probe:
         block = self._observed[0]
         try:
             again = await self._alone(block)
-        except (_DependenceError, BlindAIError):
+        except (_ShapeError, BlindAIError):
             return True
         if again is None or again.answer is None or block.answer is None:
             return True

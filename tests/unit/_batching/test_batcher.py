@@ -338,3 +338,42 @@ async def test_probes_end_with_the_batcher(calls):
     await linear.batcher.close()
 
     assert not linear.batcher._prober._tasks
+
+
+async def test_after_an_upload_that_failed_half_way_nothing_is_joined_for_a_while(calls):
+    linear = calls(LINEAR)
+    await linear.until("joined")
+
+    with pytest.raises(TransportError), linear.batcher.replacing("m"):
+        raise TransportError("predict: gone", code="UNAVAILABLE")
+    for _ in range(5):
+        await linear(10)
+
+    assert set(linear.predictor.rows) == {1}
+
+
+async def test_shapes_that_depend_on_the_rows_are_no_batch(calls):
+    nodes = [
+        row_models._node("Transpose", "x", "t", perm=[1, 0]),
+        row_models._node("MatMul", "x t", "y"),
+    ]
+    onnx = row_models._model(nodes, {"x": ["n", 4]}, {"y": ["n", "n"]})
+    gram = calls(row_models.RowModel(onnx, ((1, 4),)))
+
+    await gram.until("alone")  # without a warning: there is nothing that could have been mixed
+
+    assert "rows" in gram.state.why
+
+
+async def test_callers_with_several_rows_keep_them_together(calls):
+    linear = calls(LINEAR)
+    sizes = [1, 3, 2, 16, 5, 1, 7, 4]
+    make = np.random.default_rng(1).standard_normal
+    arrays = [[make((size, 16)).astype(np.float32)] for size in sizes]
+    for _ in range(10):
+        found = (linear.batcher.predict("m", translate_tensors(a), 5.0) for a in arrays)
+        check_linear(arrays, await asyncio.gather(*found))
+        await asyncio.sleep(0.02)
+
+    assert linear.state.state == "joined"
+    assert max(linear.recorder.batch_sizes) > 16
