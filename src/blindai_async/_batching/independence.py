@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blindai_async._batching.compatibility import OutputSignature
     from blindai_async._batching.probe_inputs import Block
-    from blindai_async._batching.probing import Verdict
+    from blindai_async._batching.verdict import Verdict
     from blindai_async.options import Batching, Independence
 
 __all__ = ["RowIndependence", "State"]

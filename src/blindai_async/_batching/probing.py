@@ -10,7 +10,7 @@ their way at a certain number of rows.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from anyio import to_thread
@@ -24,6 +24,7 @@ from blindai_async._batching.probe_inputs import (
     outlier,
     repeated,
 )
+from blindai_async._batching.verdict import Verdict
 from blindai_async.errors import BlindAIError, RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from blindai_async._batching.compatibility import OutputSignature
-    from blindai_async._wire.tensor_data import OutgoingTensor
+    from blindai_async._batching.predictor import Predictor
     from blindai_async.options import Batching
-    from blindai_async.proofs.responses import PredictResponse
 
-__all__ = ["Predictor", "Probe", "Verdict"]
+__all__ = ["Probe"]
 
 _REQUEST_SECONDS = 15.0  # a full batch that takes longer is tried at half the size
 _PROBE_SECONDS = 60.0
@@ -49,34 +49,6 @@ _ENOUGH = 2
 _ENOUGH_DISCRETE = 8
 _VARIANTS = 4
 _VARIANTS_DISCRETE = 12
-
-
-class Predictor(Protocol):
-    """Sends one request, whoever's rows are in it."""
-
-    async def __call__(
-        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float, /
-    ) -> PredictResponse:
-        """Run the model on the tensors."""
-        ...
-
-
-class Verdict(NamedTuple):
-    """What a probe found.
-
-    Attributes:
-        outcome: "independent", "dependent"; "refused" where the model takes no batches; "changed"
-            where the model gave another answer alone than before; "unknown" where nothing was
-            found out.
-        why: in words, unless the rows are independent.
-        rows: of the largest batch that was probed.
-        difference: the largest relative one.
-    """
-
-    outcome: Literal["independent", "dependent", "refused", "changed", "unknown"]
-    why: str = ""
-    rows: int = 0
-    difference: float = 0.0
 
 
 class _DependenceError(Exception):
