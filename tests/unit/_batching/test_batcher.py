@@ -141,6 +141,7 @@ async def test_an_audit_finds_a_model_that_has_become_dependent(calls):
 async def test_the_callers_of_an_audited_batch_get_their_own_answers(calls):
     model = calls(row_models.threshold(1e30), audit_every=1)  # every batch is audited
     await model.until("joined")
+    await asyncio.gather(*model.batcher._prober._tasks)  # but for those beside another audit
     model.predictor.model = Model(row_models.cumsum().onnx)
 
     inputs, results = await model(8)
