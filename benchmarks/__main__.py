@@ -21,7 +21,7 @@ from benchmarks.plot import draw
 if TYPE_CHECKING:
     from benchmarks.measuring import Figure
 
-_NAMES = ("imports", "attestation", "tensors", "prediction", "event_loop", "memory")
+_NAMES = ("imports", "attestation", "tensors", "prediction", "batching", "event_loop", "memory")
 _DOCS = Path(__file__).parent.parent / "docs"
 
 

@@ -10,7 +10,6 @@ own task, as on a connection that does not batch.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
@@ -18,15 +17,17 @@ from blindai_async._batching.capacity import QueueCapacity
 from blindai_async._batching.compatibility import batch_key, output_signature, shared_inputs
 from blindai_async._batching.dispatcher import BatchDispatcher
 from blindai_async._batching.independence import RowIndependence, State
+from blindai_async._batching.predictor import Predictor
 from blindai_async._batching.probe_inputs import own_copies
 from blindai_async._batching.prober import Prober
-from blindai_async._batching.probing import Predictor
 from blindai_async._batching.queue import BatchQueue, PendingRequest
+from blindai_async._batching.replaced_models import ReplacedModels, is_called
 from blindai_async._telemetry.stats import ModelBatching
 from blindai_async._wire.tensor_data import outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from blindai_async._batching.compatibility import BatchKey
     from blindai_async._telemetry.recorder import Recorder
@@ -63,7 +64,8 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._queues: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
         self._capacity = QueueCapacity(options.max_queue)
-        self._prober = Prober(options, send, lambda model_id: not self._is_replaced(model_id))
+        self._replaced = ReplacedModels(self.forget)
+        self._prober = Prober(options, send, self._replaced)
         self._dispatcher = BatchDispatcher(
             options, send, self._capacity, recorder, self._prober.audit
         )
@@ -72,7 +74,6 @@ class Batcher:
         self._shared_names = frozenset(name for name in options.shared if isinstance(name, str))
         self._named: dict[str, frozenset[int]] = {}  # of a model, its shared inputs' positions
         self._unjoinable: set[str] = set()  # models that were called without a common batch axis
-        self._replaced: Counter[str] = Counter()  # models that are being uploaded
 
     async def predict(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
@@ -150,14 +151,13 @@ class Batcher:
         self._queues[key] = queue
         return queue
 
-    @staticmethod
-    def _has_to_wait(queue: BatchQueue) -> bool:
+    def _has_to_wait(self, queue: BatchQueue) -> bool:
         """Whether a call waits although its kind is not joined: until it is, perhaps.
 
         Of thousands of calls that come at once, only some have to go before a probe has passed.
         """
         independence = queue.independence
-        if independence.state is State.ALONE:
+        if not independence.soon_decided(self._loop.time()):
             return False
         return bool(queue) or queue.in_flight + queue.going_alone >= independence.most_alone
 
@@ -201,7 +201,7 @@ class Batcher:
     ) -> PredictResponse:
         """Send the rows of a kind that is not joined, and note the answer for a probe."""
         independence = queue.independence
-        observed = not self._is_replaced(queue.model_id) and independence.wants_observation(
+        observed = queue.model_id not in self._replaced and independence.wants_observation(
             self._loop.time(), company=bool(queue.going_alone)
         )
         epoch = independence.epoch
@@ -227,31 +227,16 @@ class Batcher:
                     self._prober.note_alone(queue, inputs if observed else None, rows, response)
         return response
 
-    @contextlib.contextmanager
-    def replacing(self, model_id: str) -> Iterator[None]:
-        """Join no calls of a model that is being uploaded; see `forget`.
-
-        The server puts the new model in the old one's place before it answers.
-        """
-        self._replaced[model_id] += 1
-        self.forget(model_id)
-        try:
-            yield
-        finally:
-            self._replaced[model_id] -= 1
-            if not self._replaced[model_id]:
-                del self._replaced[model_id]
-            self.forget(model_id)
+    def replacing(self, model_id: str) -> AbstractContextManager[None]:
+        """Join no calls of a model while it is being uploaded, and probe it anew afterwards."""
+        return self._replaced.replacing(model_id)
 
     def forget(self, model_id: str) -> None:
         """Drop what was learned of a model: another one may have its id now."""
         self._prober.forget(model_id)
         for queue in self._queues.values():
-            if _is_called(queue.model_id, model_id):
+            if is_called(queue.model_id, model_id):
                 queue.independence.forget()
-
-    def _is_replaced(self, model_id: str) -> bool:
-        return any(_is_called(model_id, replaced) for replaced in self._replaced)
 
     def name_inputs(self, model_id: str, names: Sequence[str]) -> None:
         """Learn the names of a model's inputs, in order, which `Batching.shared` may speak of."""
@@ -278,11 +263,6 @@ class Batcher:
         """Fail every caller, whether its rows wait or are under way."""
         await self._prober.close()
         await self._dispatcher.close()
-
-
-def _is_called(model_id: str, name: str) -> bool:
-    """Whether a model is the one that was uploaded as `name`: a named user's is `user/name`."""
-    return f"/{model_id}".endswith(f"/{name}")
 
 
 def _describe(kinds: Sequence[RowIndependence]) -> ModelBatching:

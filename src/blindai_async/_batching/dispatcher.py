@@ -11,6 +11,7 @@ from blindai_async._batching.compatibility import join, output_signature
 from blindai_async._batching.deadlines import DeadlineTimer
 from blindai_async._batching.probe_inputs import own_copies
 from blindai_async._batching.queue import Batch, BatchQueue, PendingRequest
+from blindai_async._batching.refusals import is_refusal, is_too_large
 from blindai_async._batching.slots import SlotShares
 from blindai_async.errors import (
     ConnectionClosedError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from blindai_async._batching.capacity import QueueCapacity
     from blindai_async._batching.compatibility import BatchKey
-    from blindai_async._batching.probing import Predictor
+    from blindai_async._batching.predictor import Predictor
     from blindai_async._telemetry.recorder import Recorder
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.options import Batching
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["BatchDispatcher", "closed_error"]
 
 _AUDITED = 8  # callers of an audited batch: each of them costs a request of its own
-# What a server or gRPC says of a request or a reply that is too large. Any other
-# RESOURCE_EXHAUSTED is a server that has too much to do at the moment.
-_TOO_LARGE = ("larger than max", "too large", "too big", "too long", "exceeds")
 
 
 class BatchDispatcher:
@@ -201,7 +199,7 @@ class BatchDispatcher:
                 queue.model_id, tensors, batch.rows, batch.remaining(self._loop.time())
             )
         except TransportError as error:
-            if not several or not _is_refusal(error):
+            if not several or not is_refusal(error):
                 raise
             await self._after_refusal(queue, batch, error)
             return
@@ -212,6 +210,9 @@ class BatchDispatcher:
             _answer(batch, [response])
         elif epoch == independence.epoch and signature == independence.signature:
             independence.note_batch(batch.rows)
+            if response.attestation is not queue.evidence:
+                queue.evidence = response.attestation  # another session: other models, perhaps
+                independence.audit_next()
             _answer(batch, response.split([request.rows for request in batch.requests]))
         else:
             if epoch == independence.epoch:
@@ -237,8 +238,8 @@ class BatchDispatcher:
         """
         independence, epoch = queue.independence, queue.independence.epoch
         waiting = batch.waiting()
-        if not isinstance(error, RequestRejectedError) or _is_too_large(error):
-            if _is_too_large(error):
+        if not isinstance(error, RequestRejectedError) or is_too_large(error):
+            if is_too_large(error):
                 independence.shrink(batch.rows)
             middle = (len(waiting) + 1) // 2
             halves = [half for half in (waiting[:middle], waiting[middle:]) if half]
@@ -298,18 +299,6 @@ def _answer(batch: Batch, parts: Sequence[PredictResponse]) -> None:
         request.batch = None  # no cycle is left to the garbage collector
         if not request.future.done():
             request.future.set_result(part)
-
-
-def _is_refusal(error: TransportError) -> bool:
-    """Tell whether a batch was refused for what is in it: its callers may fare better apart."""
-    return isinstance(error, RequestRejectedError) or error.code == "RESOURCE_EXHAUSTED"
-
-
-def _is_too_large(error: TransportError) -> bool:
-    details = error.details.lower()
-    return error.code in ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "OUT_OF_RANGE") and any(
-        text in details for text in _TOO_LARGE
-    )
 
 
 def closed_error() -> ConnectionClosedError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blindai_async._batching.compatibility import OutputSignature
     from blindai_async._batching.probe_inputs import Block
-    from blindai_async._batching.probing import Verdict
+    from blindai_async._batching.verdict import Verdict
     from blindai_async.options import Batching, Independence
 
 __all__ = ["RowIndependence", "State"]
@@ -138,6 +138,10 @@ class RowIndependence:
             and now >= self._not_before
             and self._seen + self.observing < _OBSERVATIONS
         )
+
+    def soon_decided(self, now: float) -> bool:
+        """Whether it will soon be known if calls can be joined, so that some may wait for it."""
+        return self.state is State.PROBING and (self.probing or now >= self._not_before)
 
     def note_answer(self, signature: OutputSignature | None, now: float) -> None:
         """Take in the outputs of a call that went alone; None where they lack the call's rows."""

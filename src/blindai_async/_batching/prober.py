@@ -14,10 +14,11 @@ from blindai_async._batching.probing import Probe
 from blindai_async.errors import BatchingWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Container, Sequence
 
-    from blindai_async._batching.probing import Predictor, Verdict
+    from blindai_async._batching.predictor import Predictor
     from blindai_async._batching.queue import BatchQueue, PendingRequest
+    from blindai_async._batching.verdict import Verdict
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
@@ -35,15 +36,13 @@ class Prober:
     Args:
         options: what has to be proven, and how.
         send: sends one request.
-        may_probe: tells of a model whether it may be probed now.
+        replaced: models that are not probed now, since they are being uploaded.
     """
 
-    def __init__(
-        self, options: Batching, send: Predictor, may_probe: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, options: Batching, send: Predictor, replaced: Container[str]) -> None:
         self._options = options
         self._send = send
-        self._may_probe = may_probe
+        self._replaced = replaced
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,7 +79,7 @@ class Prober:
             self._start(queue, blocks)
 
     def _start(self, queue: BatchQueue, observed: Sequence[Block]) -> None:
-        if self._stopped or not self._may_probe(queue.model_id):
+        if self._stopped or queue.model_id in self._replaced:
             return
         queue.independence.probing = True
         task = self._loop.create_task(self._probe(queue, list(observed)))

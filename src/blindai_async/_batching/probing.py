@@ -10,7 +10,7 @@ their way at a certain number of rows.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from anyio import to_thread
@@ -24,6 +24,7 @@ from blindai_async._batching.probe_inputs import (
     outlier,
     repeated,
 )
+from blindai_async._batching.verdict import Verdict
 from blindai_async.errors import BlindAIError, RequestRejectedError, TransportError
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from blindai_async._batching.compatibility import OutputSignature
-    from blindai_async._wire.tensor_data import OutgoingTensor
+    from blindai_async._batching.predictor import Predictor
     from blindai_async.options import Batching
-    from blindai_async.proofs.responses import PredictResponse
 
-__all__ = ["Predictor", "Probe", "Verdict"]
+__all__ = ["Probe"]
 
 _REQUEST_SECONDS = 15.0  # a full batch that takes longer is tried at half the size
 _PROBE_SECONDS = 60.0
@@ -51,36 +51,12 @@ _VARIANTS = 4
 _VARIANTS_DISCRETE = 12
 
 
-class Predictor(Protocol):
-    """Sends one request, whoever's rows are in it."""
-
-    async def __call__(
-        self, model_id: str, tensors: Sequence[OutgoingTensor], timeout: float, /
-    ) -> PredictResponse:
-        """Run the model on the tensors."""
-        ...
-
-
-class Verdict(NamedTuple):
-    """What a probe found.
-
-    Attributes:
-        outcome: "independent", "dependent"; "refused" where the model takes no batches; "changed"
-            where the model gave another answer alone than before; "unknown" where nothing was
-            found out.
-        why: in words, unless the rows are independent.
-        rows: of the largest batch that was probed.
-        difference: the largest relative one.
-    """
-
-    outcome: Literal["independent", "dependent", "refused", "changed", "unknown"]
-    why: str = ""
-    rows: int = 0
-    difference: float = 0.0
-
-
 class _DependenceError(Exception):
     """A trial's answer is not what the rows got alone."""
+
+
+class _ShapeError(Exception):
+    """The outputs' shapes are not those that joined rows have."""
 
 
 class Probe:
@@ -120,10 +96,13 @@ class Probe:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 return await self._run()
-        except _DependenceError as error:
+        except (_DependenceError, _ShapeError) as error:
             if await self._answers_have_changed():
                 return Verdict("changed", "its answers to the same rows alone have changed")
-            return Verdict("dependent", str(error), difference=self._difference)
+            outcome: Literal["dependent", "refused"] = (
+                "dependent" if isinstance(error, _DependenceError) else "refused"
+            )
+            return Verdict(outcome, str(error), difference=self._difference)
         except TimeoutError:
             return Verdict("unknown", "the probe took too long")
         except BlindAIError as error:
@@ -156,7 +135,11 @@ class Probe:
     def _most_rows(self) -> int:
         """The rows of the largest batch that this probe may send."""
         most = self._options.max_batch_size
-        row = sum(tensor.array.nbytes for tensor in self._observed[0].inputs)
+        row = sum(
+            tensor.array.nbytes
+            for index, tensor in enumerate(self._observed[0].inputs)
+            if index not in self._shared
+        )
         answer = sum(output.nbytes for output in self._observed[0].answer or ())
         per_row = self._observed[0].rows
         if row:
@@ -172,15 +155,15 @@ class Probe:
             Of each block, its outputs.
 
         Raises:
-            _DependenceError: they differ, or the outputs do not have the batch's rows.
+            _DependenceError: they differ.
+            _ShapeError: the outputs do not have the batch's rows.
             TransportError: the request failed.
         """
         rows = sum(block.rows for block in blocks)
         tensors = join([block.inputs for block in blocks], rows, self._shared)
         response = await self._send(self._model_id, tensors, _REQUEST_SECONDS)
         if output_signature(response, rows) != self._signature:
-            self._difference = float("inf")
-            raise _DependenceError("the outputs of a batch do not have its rows")
+            raise _ShapeError("the outputs of a batch do not have its rows")
         ends = np.cumsum([block.rows for block in blocks])[:-1]
 
         def split_and_compare() -> list[list[npt.NDArray[Any]]]:
@@ -279,7 +262,7 @@ class Probe:
         except RequestRejectedError:
             return None
         if output_signature(response, block.rows) != self._signature:
-            raise _DependenceError("the outputs' shapes depend on the rows' values")
+            raise _ShapeError("the outputs' shapes depend on the rows' values")
         return block._replace(answer=[tensor.as_numpy() for tensor in response.output])
 
     async def _answers_have_changed(self) -> bool:
@@ -287,7 +270,7 @@ class Probe:
         block = self._observed[0]
         try:
             again = await self._alone(block)
-        except (_DependenceError, BlindAIError):
+        except (_ShapeError, BlindAIError):
             return True
         if again is None or again.answer is None or block.answer is None:
             return True

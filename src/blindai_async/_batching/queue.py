@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from blindai_async._batching.compatibility import BatchKey
     from blindai_async._batching.independence import RowIndependence
+    from blindai_async.attestation import SgxEvidence
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
@@ -35,9 +36,11 @@ class PendingRequest:
         self.queue = queue
         self.inputs = inputs
         self.rows = rows
-        self.nbytes = inputs[0].array.nbytes
-        for tensor in inputs[1:]:
-            self.nbytes += tensor.array.nbytes
+        nbytes = 0
+        for index, tensor in enumerate(inputs):
+            if index not in queue.shared:
+                nbytes += tensor.array.nbytes
+        self.nbytes = nbytes
         self.queued_at = loop.time()
         self.deadline = self.queued_at + timeout
         self.future: asyncio.Future[PredictResponse] = loop.create_future()
@@ -102,6 +105,7 @@ class BatchQueue:
         going_alone: calls of the kind under way that went without a batch.
         in_flight: batches of the kind under way.
         callers_in_flight: their callers.
+        evidence: of the enclave that answered the last batch.
     """
 
     __slots__ = (
@@ -109,6 +113,7 @@ class BatchQueue:
         "_rows",
         "_waiting",
         "callers_in_flight",
+        "evidence",
         "going_alone",
         "in_flight",
         "independence",
@@ -129,6 +134,7 @@ class BatchQueue:
         self.shared = shared
         self.independence = independence
         self.going_alone = self.in_flight = self.callers_in_flight = 0
+        self.evidence: SgxEvidence | None = None
         self._waiting: dict[PendingRequest, None] = {}
         self._rows = self._nbytes = 0
 

@@ -22,7 +22,7 @@ __all__ = ["Tensor", "TensorInfo"]
 
 _MAX_RANK: int = getattr(np, "MAXDIMS", 64)  # NumPy's own: 32 before 2.0; a model has a handful
 _MAX_BYTES = 2**63 - 1
-_MOST_HELD = 4  # times its own bytes, by a part of a tensor
+_MOST_HELD = 4  # times its own bytes, by a part of a reply
 
 _SHOWN_VALUES = 6
 # From this version on, NumPy can tell a consumer that memory must not be written (DLPack 1.0).
@@ -117,8 +117,8 @@ class Tensor:
     def split(self, rows: Sequence[int]) -> list[Tensor]:
         """Cut the tensor along axis 0 into parts of so many rows each.
 
-        Parts that are small beside the tensor are copied out, so that one that is kept does not
-        hold all of it: a part holds at most four times its own bytes.
+        Parts that are small beside the reply that the tensor lies in are copied out, so that one
+        that is kept does not hold all of it: a part holds at most four times its own bytes.
 
         Args:
             rows: of each part; together, those of the tensor.
@@ -126,7 +126,7 @@ class Tensor:
         info, data, tail = self.info, self._data, self.info.dims[1:]
         stride = data.nbytes // info.dims[0]
         datum_type, index, name = info.datum_type, info.index, info.index_name
-        viewed = data.nbytes // _MOST_HELD
+        viewed = memoryview(data.obj).nbytes // _MOST_HELD
         new, parts, stop = Tensor.__new__, [], 0
         for count in rows:
             start, stop = stop, stop + count * stride

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from blindai_async._batching.independence import RowIndependence, State
-from blindai_async._batching.probing import Verdict
+from blindai_async._batching.verdict import Verdict
 from blindai_async.options import Batching
 from blindai_async.tensors import ModelDatumType
 

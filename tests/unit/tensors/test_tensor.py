@@ -182,3 +182,13 @@ def test_torch_gets_its_own_writable_memory(datum_type):
 
 def _size(datum_type):
     return int(datum_type.name.lstrip("FIUBol") or 8) // 8
+
+
+def test_small_parts_do_not_hold_the_reply_that_they_came_in():
+    reply = bytes(4096)
+    info = TensorInfo([4, 2], ModelDatumType.F32)
+    small = Tensor(info, memoryview(reply)[:32]).split([1, 3])
+    large = Tensor(TensorInfo([2, 512], ModelDatumType.F32), memoryview(reply)).split([1, 1])
+
+    assert all(len(part._data.obj) == part._data.nbytes for part in small)
+    assert all(part._data.obj is reply for part in large)
