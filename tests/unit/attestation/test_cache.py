@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tdx_builder import HELD, SgxBuilder, TdxBuilder
+from tdx_builder import NOW as TDX_NOW
 
 from blindai_async.attestation import (
     INTEL_SGX_ROOT,
     SHARED_CACHE,
     AttestationCache,
+    Claims,
     DcapClaims,
     SgxCollateral,
     SgxEvidence,
@@ -267,3 +270,71 @@ async def test_tasks_at_the_same_time_verify_the_collateral_once(
 
 def test_one_cache_is_shared_by_default() -> None:
     assert isinstance(SHARED_CACHE, AttestationCache)
+
+
+class TestNonces:
+    """A quote that answers the nonce is verified; what is remembered is its collateral."""
+
+    NONCE = bytes(range(32))
+
+    def verify(self, cache: AttestationCache, builder: TdxBuilder, nonce: bytes) -> Claims:
+        return cache.verify(
+            builder.quote(),
+            builder.collateral(),
+            HELD,
+            trust_root=builder.root,
+            at=TDX_NOW,
+            nonce=nonce,
+        )
+
+    def test_a_fresh_quote_is_never_answered_from_memory(self, cache: AttestationCache) -> None:
+        builder = TdxBuilder().but(nonce=self.NONCE)
+        quote, collateral = builder.quote(), builder.collateral()
+        terms = {"trust_root": builder.root, "at": TDX_NOW, "nonce": self.NONCE}
+        for _ in range(3):
+            assert cache.verify(quote, collateral, HELD, **terms).fresh
+        stats = cache.stats()
+        assert (stats.verdict_hits, stats.verdicts) == (0, 0)
+        assert (stats.collateral_hits, stats.collateral_misses) == (2, 1)
+
+    def test_a_quote_that_ignores_nonces_is_remembered_and_never_fresh(
+        self, cache: AttestationCache
+    ) -> None:
+        builder = TdxBuilder()
+        quote, collateral = builder.quote(), builder.collateral()
+        for number in range(3):
+            nonce = bytes([number] * 32)
+            terms = {"trust_root": builder.root, "at": TDX_NOW, "nonce": nonce}
+            assert not cache.verify(quote, collateral, HELD, **terms).fresh
+        assert cache.stats().verdict_hits == 2
+
+    def test_freshness_does_not_pass_to_another_nonce(self, cache: AttestationCache) -> None:
+        builder = TdxBuilder().but(nonce=self.NONCE)
+        assert not self.verify(cache, builder, b"").fresh
+        assert self.verify(cache, builder, self.NONCE).fresh
+        assert not self.verify(cache, builder, bytes(32)).fresh
+        assert not self.verify(cache, builder, b"").fresh
+
+    def test_each_binding_has_a_verdict_of_its_own(self, cache: AttestationCache) -> None:
+        builder = TdxBuilder()
+        assert self.verify(cache, builder, b"").verified
+        with pytest.raises(EnclaveHeldDataError):
+            cache.verify(
+                builder.quote(),
+                builder.collateral(),
+                HELD,
+                trust_root=builder.root,
+                at=TDX_NOW,
+                binding="raw64",
+            )
+
+    def test_the_collateral_of_one_kind_never_serves_the_other(
+        self, cache: AttestationCache
+    ) -> None:
+        builder, sgx = TdxBuilder(), SgxBuilder(version=4)
+        assert self.verify(cache, builder, b"").verified
+        mixed = builder.collateral()
+        for _ in range(2):
+            with pytest.raises(QuoteValidationError) as caught:
+                cache.verify(sgx.quote(), mixed, HELD, trust_root=sgx.root, at=TDX_NOW)
+            assert caught.value.step == 5
