@@ -17,7 +17,6 @@ from blindai_async.attestation import (
     INTEL_SGX_ROOT,
     SHARED_CACHE,
     AttestationCache,
-    Claims,
     DcapClaims,
     SgxCollateral,
     SgxEvidence,
@@ -277,22 +276,18 @@ class TestNonces:
 
     NONCE = bytes(range(32))
 
-    def verify(self, cache: AttestationCache, builder: TdxBuilder, nonce: bytes) -> Claims:
-        return cache.verify(
-            builder.quote(),
-            builder.collateral(),
-            HELD,
-            trust_root=builder.root,
-            at=TDX_NOW,
-            nonce=nonce,
+    @staticmethod
+    def case(builder: TdxBuilder) -> Terms:
+        # Made once: whoever signs twice makes two different signatures.
+        evidence = SgxEvidence(
+            quote=builder.quote(), collateral=builder.collateral(), enclave_held_data=HELD
         )
+        return Terms(evidence, builder.root, TDX_NOW)
 
     def test_a_fresh_quote_is_never_answered_from_memory(self, cache: AttestationCache) -> None:
-        builder = TdxBuilder().but(nonce=self.NONCE)
-        quote, collateral = builder.quote(), builder.collateral()
-        terms = {"trust_root": builder.root, "at": TDX_NOW, "nonce": self.NONCE}
+        terms = self.case(TdxBuilder().but(nonce=self.NONCE))
         for _ in range(3):
-            assert cache.verify(quote, collateral, HELD, **terms).fresh
+            assert terms.by(cache.verify, nonce=self.NONCE).fresh
         stats = cache.stats()
         assert (stats.verdict_hits, stats.verdicts) == (0, 0)
         assert (stats.collateral_hits, stats.collateral_misses) == (2, 1)
@@ -300,41 +295,31 @@ class TestNonces:
     def test_a_quote_that_ignores_nonces_is_remembered_and_never_fresh(
         self, cache: AttestationCache
     ) -> None:
-        builder = TdxBuilder()
-        quote, collateral = builder.quote(), builder.collateral()
+        terms = self.case(TdxBuilder())
         for number in range(3):
-            nonce = bytes([number] * 32)
-            terms = {"trust_root": builder.root, "at": TDX_NOW, "nonce": nonce}
-            assert not cache.verify(quote, collateral, HELD, **terms).fresh
+            assert not terms.by(cache.verify, nonce=bytes([number] * 32)).fresh
         assert cache.stats().verdict_hits == 2
 
     def test_freshness_does_not_pass_to_another_nonce(self, cache: AttestationCache) -> None:
-        builder = TdxBuilder().but(nonce=self.NONCE)
-        assert not self.verify(cache, builder, b"").fresh
-        assert self.verify(cache, builder, self.NONCE).fresh
-        assert not self.verify(cache, builder, bytes(32)).fresh
-        assert not self.verify(cache, builder, b"").fresh
+        terms = self.case(TdxBuilder().but(nonce=self.NONCE))
+        for nonce, fresh in ((b"", False), (self.NONCE, True), (bytes(32), False), (b"", False)):
+            assert terms.by(cache.verify, nonce=nonce).fresh is fresh
+        assert cache.stats().verdict_hits == 2
 
     def test_each_binding_has_a_verdict_of_its_own(self, cache: AttestationCache) -> None:
-        builder = TdxBuilder()
-        assert self.verify(cache, builder, b"").verified
+        terms = self.case(TdxBuilder())
+        assert terms.by(cache.verify).verified
         with pytest.raises(EnclaveHeldDataError):
-            cache.verify(
-                builder.quote(),
-                builder.collateral(),
-                HELD,
-                trust_root=builder.root,
-                at=TDX_NOW,
-                binding="raw64",
-            )
+            terms.by(cache.verify, binding="raw64")
+        assert terms.by(cache.verify, binding="sha256").verified
+        assert cache.stats().verdict_hits == 1
 
     def test_the_collateral_of_one_kind_never_serves_the_other(
         self, cache: AttestationCache
     ) -> None:
-        builder, sgx = TdxBuilder(), SgxBuilder(version=4)
-        assert self.verify(cache, builder, b"").verified
-        mixed = builder.collateral()
+        terms = self.case(TdxBuilder())
+        assert terms.by(cache.verify).verified
         for _ in range(2):
             with pytest.raises(QuoteValidationError) as caught:
-                cache.verify(sgx.quote(), mixed, HELD, trust_root=sgx.root, at=TDX_NOW)
+                terms.by(cache.verify, quote=SgxBuilder(version=4).quote())
             assert caught.value.step == 5
