@@ -1,4 +1,4 @@
-"""What well-known verifiers get wrong (sgx-dcap.md, the table at its end), on the same evidence."""
+"""What well-known verifiers get wrong on the same evidence."""
 
 from __future__ import annotations
 

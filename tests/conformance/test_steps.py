@@ -7,6 +7,7 @@ so that nothing but the one check can find it.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,6 +132,25 @@ STEP_3 = changes(
     {"pki.pck.sgx_extension.values": (("fmspc", b"\x0c\x06EMULAT"),)},
     {"pki.pck.sgx_extension.values": (("smt_enabled", b"\x01\x01\x01"),)},
     {"pki.intermediate.subject": "Intel SGX PCK Processor CA"},
+    # Five fields or seven; nothing that the profile does not name.
+    {"pki.pck.sgx_extension.omitted": frozenset({"platform_instance_id"})},
+    {"pki.pck.sgx_extension.omitted": frozenset({"configuration"})},
+    {"pki.pck.sgx_extension.repeated": frozenset({"smt_enabled"})},
+    {"pki.pck.sgx_extension.sgx_type": 3},
+    # The extensions that every certificate of Intel's has.
+    *(
+        {f"pki.{certificate}.{knob}": value}
+        for certificate in ("pck", "intermediate", "root")
+        for knob, value in (("crl_distribution_point", None), ("key_identifiers", False))
+    ),
+    {"pki.pck.key_usage": None},
+    {"pki.pck.ca": None},
+    # An extended key usage that names no purpose, or cannot be read.
+    *(
+        {f"pki.{certificate}.extra_extensions": (("2.5.29.37", False, content),)}
+        for certificate in ("pck", "intermediate")
+        for content in (b"0\0", b"", b"\x05\0", b"0\x03\x02\x01\x01", b"0\x03\x06\x01\x2a\0")
+    ),
     *(
         {f"pki.pck.sgx_extension.{knob}": frozenset({name})}
         for knob in ("omitted", "repeated")
@@ -182,6 +202,20 @@ STEP_5 = changes(
     {"tcb_info.levels.1.pce_svn": 65536},
     {"tcb_info.levels.1.advisory_ids": ("\n",)},
     {"tcb_info.levels": ()},
+    {"tcb_info.tcb_type": 1},
+    {"tcb_info.before_signing": replacing('"tcbType":0,', "")},
+    {"tcb_info.before_signing": replacing('"tcbEvaluationDataNumber":12,', "")},
+    {"tcb_info.tcb_evaluation_data_number": -1},
+    {"tcb_info.before_signing": replacing('"tcbLevels"', '"tdxModuleIdentities":[],"tcbLevels"')},
+    {
+        "tcb_info.levels.0.component_svns": (5, 5, 3, 3, 255, 255, *[0] * 10),
+        "tcb_info.levels.0.pce_svn": 10,
+    },
+    {"tcb_info.levels.1.component_svns": (8, *[0] * 15)},
+    {"pki.tcb_signer.crl_distribution_point": None},
+    {"pki.tcb_signer.key_identifiers": False},
+    {"pki.tcb_signer.key_usage": None},
+    {"pki.tcb_signer.extra_extensions": (("2.5.29.37", False, b"0\0"),)},
     {"tcb_info.before_signing": replacing('"tcbLevels"', '"tcbLevel"')},
     {"tcb_info.before_signing": replacing('"pceId"', '"pceId":"0000","pceId"')},
     {"tcb_info.before_signing": replacing('"svn":7', '"svn":true')},
@@ -208,6 +242,13 @@ STEP_6 = changes(
     {"qe_identity.levels.1.isv_svn": 65536},
     {"qe_identity.levels.1.status": ""},
     {"qe_identity.mr_signer": bytes(31)},
+    {"qe_identity.before_signing": replacing('"tcbEvaluationDataNumber":12,', "")},
+    {"qe_identity.levels.1.isv_svn": 7},
+    {"qe_identity.levels.1.isv_svn": 8},
+    *(
+        {"qe_identity.levels.1.status": status}
+        for status in ("SWHardeningNeeded", "ConfigurationNeeded", "OutOfDateConfigurationNeeded")
+    ),
     {"qe_identity.isv_prod_id": -1},
     {"qe_identity.misc_select_mask": bytes(5)},
     {"qe_identity.attributes": bytes(15)},
@@ -304,6 +345,65 @@ def test_revoked_certificates_are_refused(platforms: Platforms) -> None:
     # A list speaks only of the certificates that its own issuer has issued.
     assert case("pck", pki.intermediate.serial_number).verify().verified
     assert case("root", pki.pck.serial_number).verify().verified
+
+
+def test_a_root_on_its_own_revocation_list_is_refused(platforms: Platforms) -> None:
+    root = platforms.sound[3].blueprint.pki.root.serial_number
+    platforms.case({"crls.root.revoked": (root,)}).refusal(NotAnEnclaveError, 4)
+
+
+def test_a_purpose_that_the_profile_does_not_know_restricts_nothing(platforms: Platforms) -> None:
+    server_authentication = bytes.fromhex("300a06082b06010505070301")
+    change = {"pki.pck.extra_extensions": (("2.5.29.37", False, server_authentication),)}
+    assert platforms.case(change).verify().verified
+
+
+@pytest.mark.parametrize("order", list(permutations(("pck", "intermediate", "root"))))
+def test_the_order_of_a_chain_says_nothing_about_it(
+    platforms: Platforms, order: tuple[str, ...]
+) -> None:
+    sound = platforms.case()
+    pki = platforms.sound[3].blueprint.pki
+    chain = pki.pem(*order)
+    quoted = platforms.case({"quote.certification_data": chain.encode()})
+    assert quoted.verify().tcb_status is sound.verify().tcb_status
+    assert quoted.but(pck_certificate="", pck_signing_chain="").verify().verified
+    first, *rest = order
+    swapped = {"pck_certificate": pki.pem(first), "pck_signing_chain": pki.pem(*rest)}
+    assert sound.but(**swapped).verify().verified
+
+
+def test_issuers_may_stand_in_any_order_but_not_in_any_number(platforms: Platforms) -> None:
+    sound, pki = platforms.case(), platforms.sound[3].blueprint.pki
+    reversed_chains = {
+        "pck_crl_issuer_chain": pki.pem("root", "intermediate"),
+        "tcb_info_issuer_chain": pki.pem("root", "tcb_signer"),
+        "qe_identity_issuer_chain": pki.pem("root", "tcb_signer"),
+    }
+    assert sound.but(**reversed_chains).verify().verified
+    for chain in (
+        pki.pem("root"),
+        pki.pem("root", "root"),
+        pki.pem("tcb_signer", "tcb_signer"),
+        pki.pem("tcb_signer", "root", "root"),
+        pki.pem("tcb_signer", "intermediate", "root"),
+    ):
+        sound.but(tcb_info_issuer_chain=chain).refusal(QuoteValidationError, 5)
+
+
+def test_signatures_of_a_root_are_remembered_only_where_they_held(platforms: Platforms) -> None:
+    """What was proven once in a process must not prove anything else."""
+    sound = platforms.case()
+    assert sound.verify().verified
+    forged = platforms.case({"pki.intermediate.signing_key": KEY})
+    for _ in range(2):
+        forged.refusal(NotAnEnclaveError, 3)
+    crl = platforms.case({"crls.root.signing_key": KEY})
+    for _ in range(2):
+        crl.refusal(NotAnEnclaveError, 4)
+    signer = platforms.case({"pki.tcb_signer.signing_key": KEY})
+    for _ in range(2):
+        signer.refusal(QuoteValidationError, 5)
 
 
 def test_a_revoked_tcb_signer_fails_step_4_but_is_no_forged_enclave(platforms: Platforms) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,12 +12,19 @@ from tdx_builder import HELD, NOW, SgxBuilder, TdxBuilder, level, module_level
 from blindai_async.attestation import (
     INTEL_SGX_ROOT,
     Outcome,
+    Policy,
     SgxClaims,
     TcbStatus,
     TdxClaims,
+    verify_claims,
     verify_dcap_attestation,
 )
-from blindai_async.errors import NotAnEnclaveError, QuoteValidationError, TcbStatusError
+from blindai_async.errors import (
+    DebugNotAllowedError,
+    NotAnEnclaveError,
+    QuoteValidationError,
+    TcbStatusError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,6 +272,24 @@ def test_a_module_of_version_0_is_judged_with_the_platform() -> None:
     assert own.tcb_status is TcbStatus.OUT_OF_DATE
     assert own.steps[9].detail.endswith("UpToDate")
     assert own.steps[9].parts[0].detail == "version 1, SVN 4: OutOfDate"
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_debug_td_is_known_as_one(debug: bool) -> None:
+    attributes = (1 << 28 | debug).to_bytes(8, "little")
+    claims = V4.with_report(td_attributes=attributes).verify()
+    assert claims.debug is debug
+    with nullcontext() if debug else pytest.raises(DebugNotAllowedError):
+        allowing = Policy.for_claims(claims)
+        assert allowing.allow_debug is debug
+        verify_claims(claims.model_copy(update={"debug": True}), allowing)
+
+
+def test_no_attribute_of_the_module_may_be_set_even_where_the_mask_leaves_it_out() -> None:
+    builder = module(attributesMask="00" * 8).with_report(seam_attributes=b"\1" + bytes(7))
+    with pytest.raises(QuoteValidationError, match=r"TDX module.*attributes"):
+        builder.verify()
+    assert module(attributesMask="00" * 8).verify().verified
 
 
 def test_the_modules_id_is_read_in_any_case() -> None:

@@ -7,6 +7,7 @@ must be what was there before it was spoilt.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -20,12 +21,16 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from machine import trusting
 from spoiling import spoilt_bytes, spoilt_text
+from tdx_builder import HELD, TdxBuilder
+from tdx_builder import NOW as TDX_NOW
 
 from blindai_async import Policy, PredictResponse, UploadModelResponse
 from blindai_async._pb import proof_files_pb2, untrusted_pb2
 from blindai_async._pb import securedexchange_pb2 as pb
 from blindai_async.attestation import (
     SgxCollateral,
+    SgxPolicy,
+    TdxPolicy,
     enclave_signing_key,
     verify_claims,
     verify_dcap_attestation,
@@ -48,6 +53,15 @@ PLATFORMS = [EmulatedPlatform(now=NOW, tcb_info_version=version) for version in 
 ENCLAVE = make_enclave_identity()
 TEXTS = [name for name, field in SgxCollateral.model_fields.items() if field.annotation is str]
 CERTIFICATES = [name for name in TEXTS if "chain" in name or "certificate" in name]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 def fuzz(strategy, check):
@@ -122,6 +136,47 @@ def test_quotes():
     fuzz(st.tuples(platforms, spoilt_bytes()), check)
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_tdx_quotes(version):
+    builder = TdxBuilder(version=version)
+    quote, collateral, root = builder.quote(), builder.collateral(), builder.root
+    true = builder.verify()
+
+    def check(edits):
+        claims = refused(
+            AttestationError,
+            lambda: verify_dcap_attestation(
+                edits(quote), collateral, HELD, trust_root=root, at=TDX_NOW
+            ),
+        )
+        assert claims in (None, true)
+
+    fuzz(spoilt_bytes(), check)
+
+
+@pytest.mark.parametrize("document", ["tcb_info", "qe_identity"])
+def test_tdx_documents_with_other_values(document):
+    """Well signed, and with one value replaced by another: only refusals and claims come out."""
+    builder = TdxBuilder(version=5)
+
+    def check(case):
+        chooser, value = case
+        content = copy.deepcopy(getattr(builder, document))
+        where = random.Random(chooser)
+        place = content
+        while True:
+            key = where.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not isinstance(place[key], dict | list) or not place[key] or where.random() < 0.3:
+                break
+            place = place[key]
+        place[key] = value
+        changed = builder.but(**{document: content})
+        claims = refused(AttestationError, changed.verify)
+        assert claims is None or claims.mr_td == builder.report["mr_td"]
+
+    fuzz(st.tuples(st.integers(0, 2**32), json_values), check)
+
+
 def test_collateral_texts():
     def check(case):
         platform, name, edits = case
@@ -179,15 +234,6 @@ def test_documents_that_are_signed_as_they_are(document):
     fuzz(st.tuples(platforms, spoilt_text()), check)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
 @pytest.mark.parametrize(
     ("field", "outer"), [("tcb_info", "tcbInfo"), ("qe_identity", "enclaveIdentity")]
 )
@@ -228,10 +274,17 @@ def test_policies():
 
 
 def test_policies_from_any_values():
-    names = [*Policy.model_fields, "unknown"]
+    keys = {
+        field.alias or name
+        for kind in (SgxPolicy, TdxPolicy)
+        for name, field in kind.model_fields.items()
+    }
+    names = [*sorted(keys), "enclave", "unknown"]
 
     def check(content):
         refused(PolicyFormatError, lambda: Policy.from_dict(content))
+        refused(PolicyFormatError, lambda: Policy.from_dict({"tee": "tdx"} | content))
+        refused(PolicyFormatError, lambda: Policy.from_dict({"enclave": [content]}))
 
     fuzz(st.dictionaries(st.sampled_from(names) | st.text(max_size=5), json_values), check)
 

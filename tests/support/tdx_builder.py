@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from blindai_async.attestation import Claims
 
-__all__ = ["HELD", "NOW", "SgxBuilder", "TdxBuilder", "level", "module_level"]
+__all__ = ["ATTRIBUTES", "HELD", "NOW", "SgxBuilder", "TdxBuilder", "level", "module_level"]
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HELD = b"the trust domain's certificate"

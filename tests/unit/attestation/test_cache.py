@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tdx_builder import HELD, SgxBuilder, TdxBuilder
+from tdx_builder import NOW as TDX_NOW
 
 from blindai_async.attestation import (
     INTEL_SGX_ROOT,
@@ -267,3 +269,57 @@ async def test_tasks_at_the_same_time_verify_the_collateral_once(
 
 def test_one_cache_is_shared_by_default() -> None:
     assert isinstance(SHARED_CACHE, AttestationCache)
+
+
+class TestNonces:
+    """A quote that answers the nonce is verified; what is remembered is its collateral."""
+
+    NONCE = bytes(range(32))
+
+    @staticmethod
+    def case(builder: TdxBuilder) -> Terms:
+        # Made once: whoever signs twice makes two different signatures.
+        evidence = SgxEvidence(
+            quote=builder.quote(), collateral=builder.collateral(), enclave_held_data=HELD
+        )
+        return Terms(evidence, builder.root, TDX_NOW)
+
+    def test_a_fresh_quote_is_never_answered_from_memory(self, cache: AttestationCache) -> None:
+        terms = self.case(TdxBuilder().but(nonce=self.NONCE))
+        for _ in range(3):
+            assert terms.by(cache.verify, nonce=self.NONCE).fresh
+        stats = cache.stats()
+        assert (stats.verdict_hits, stats.verdicts) == (0, 0)
+        assert (stats.collateral_hits, stats.collateral_misses) == (2, 1)
+
+    def test_a_quote_that_ignores_nonces_is_remembered_and_never_fresh(
+        self, cache: AttestationCache
+    ) -> None:
+        terms = self.case(TdxBuilder())
+        for number in range(3):
+            assert not terms.by(cache.verify, nonce=bytes([number] * 32)).fresh
+        assert cache.stats().verdict_hits == 2
+
+    def test_freshness_does_not_pass_to_another_nonce(self, cache: AttestationCache) -> None:
+        terms = self.case(TdxBuilder().but(nonce=self.NONCE))
+        for nonce, fresh in ((b"", False), (self.NONCE, True), (bytes(32), False), (b"", False)):
+            assert terms.by(cache.verify, nonce=nonce).fresh is fresh
+        assert cache.stats().verdict_hits == 2
+
+    def test_each_binding_has_a_verdict_of_its_own(self, cache: AttestationCache) -> None:
+        terms = self.case(TdxBuilder())
+        assert terms.by(cache.verify).verified
+        with pytest.raises(EnclaveHeldDataError):
+            terms.by(cache.verify, binding="raw64")
+        assert terms.by(cache.verify, binding="sha256").verified
+        assert cache.stats().verdict_hits == 1
+
+    def test_the_collateral_of_one_kind_never_serves_the_other(
+        self, cache: AttestationCache
+    ) -> None:
+        terms = self.case(TdxBuilder())
+        assert terms.by(cache.verify).verified
+        for _ in range(2):
+            with pytest.raises(QuoteValidationError) as caught:
+                terms.by(cache.verify, quote=SgxBuilder(version=4).quote())
+            assert caught.value.step == 5
