@@ -1,0 +1,33 @@
+"""The Sphinx extension that writes what the code says about itself, before sources are read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli_page import write_cli_page
+from layer_picture import write_layer_picture
+from reference_pages import PublicNamesDomain, leave_foreign_names_as_text, write_reference
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["setup"]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Write the generated pages, and link the names in docstrings."""
+    app.connect("builder-inited", _write)
+    app.connect("missing-reference", leave_foreign_names_as_text)
+    app.add_domain(PublicNamesDomain, override=True)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _write(app: Sphinx) -> None:
+    folder = Path(app.srcdir) / "reference" / "generated"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_reference(folder)
+    write_cli_page(folder)
+    write_layer_picture(folder)
