@@ -7,6 +7,7 @@ the package install it as a user gets it, so a file that is missing from the whe
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ SUPPORTED = nox.project.python_versions(PYPROJECT)
 OLDEST = SUPPORTED[0]
 GENERATED = Path("src", "blindai_async", "_pb")
 
-nox.options.sessions = ["tests", "lint", "types", "protos", "imports"]
+nox.options.sessions = ["tests", "lint", "types", "api", "protos", "imports", "docs", "build"]
 nox.options.reuse_venv = "yes"
 
 
@@ -41,6 +42,30 @@ def _group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
+def _install(session: nox.Session, *groups: str, first: tuple[str, ...] = ()) -> None:
+    """Install the package's wheel with all that it can do, and what these groups name.
+
+    The wheel, not the source tree: a file that is missing from it is noticed.
+    """
+    wheel = _wheel(session)
+    session.install(*first, f"blindai-async[server,cli] @ {wheel.as_uri()}", *_group(*groups))
+    # pip takes a wheel of the same version for the same.
+    session.install("--quiet", "--force-reinstall", "--no-deps", str(wheel))
+
+
+_made: list[Path] = []
+
+
+def _wheel(session: nox.Session) -> Path:
+    """The one wheel of this run of nox, whatever the sessions and interpreters."""
+    if not _made:
+        folder = Path(session.create_tmp()) / "wheel"
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), ".")
+        _made.extend(folder.glob("*.whl"))
+    return _made[0].resolve()
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The whole client against a local server: `nox -s demo [-- --json]`."""
@@ -50,9 +75,23 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The test suite, on each supported interpreter found: `nox -s tests [-- PYTEST ARGUMENTS]`."""
-    session.install(".[server,cli]", *_group("test"))
-    session.run("pytest", *session.posargs)
+    """The test suite, on each supported interpreter found: `nox -s tests [-- PYTEST ARGUMENTS]`.
+
+    `-- --coverage` before other arguments also measures which branches of the package run, and
+    fails where they are fewer than pyproject.toml demands.
+    """
+    _install(session, "test", "docs", "coverage")
+    if "--coverage" not in session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    arguments = [argument for argument in session.posargs if argument != "--coverage"]
+    data = Path(session.create_tmp()).resolve() / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    measured = {"COVERAGE_FILE": str(data / "data")}
+    session.run("coverage", "run", "-m", "pytest", *arguments, env=measured)
+    session.run("coverage", "combine", "--quiet", env=measured)
+    session.run("coverage", "report", env=measured)
 
 
 @nox.session(python=OLDEST if OLDEST in PYTHONS else PYTHONS[0])
@@ -63,10 +102,12 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(_lower_bounds()) + "\n")
     session.log("with %s", ", ".join(_lower_bounds()))
-    session.install("--constraint", str(constraints), ".[server,cli]", *_group("test"))
+    _install(session, "test", first=("--constraint", str(constraints)))
     # Old grpcio's destructors complain of loops and interceptors that are gone.
     quiet = "ignore::pytest.PytestUnraisableExceptionWarning"
-    session.run("pytest", "-m", "not slow", "-W", quiet, *session.posargs)
+    # The documents are tested with today's versions, which their examples are type-checked with.
+    ignored = "--ignore=tests/docs"
+    session.run("pytest", "-m", "not slow", "-W", quiet, ignored, *session.posargs)
 
 
 def _lower_bounds() -> list[str]:
@@ -98,9 +139,53 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types of the package."""
-    session.install(".[server,cli]", *_group("types"))
+    """Static types: the package, its tests and examples, and what a user's checker sees."""
+    _install(session, "types", "test", "docs")
     session.run("mypy", *session.posargs)
+    session.run("basedpyright", "--verifytypes", "blindai_async", "--ignoreexternal")
+
+
+@nox.session
+def api(session: nox.Session) -> None:
+    """Whether the public API is the one on file; `-- --write` renews the file."""
+    _install(session)
+    session.run("python", "tests/api/describe_api.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into docs/_build/html; each warning is an error."""
+    _install(session, "docs")
+    output = Path("docs", "_build")
+    shutil.rmtree(output, ignore_errors=True)
+    strict = ("-n", "-W", "--keep-going", "-d", str(output / "doctrees"))
+    session.run("python", "-m", "sphinx", "-b", "html", *strict, "docs", str(output / "html"))
+    session.log("open %s", (output / "html" / "index.html").resolve())
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist into dist/, built twice and compared byte by byte, and checked."""
+    session.install(*_group("build"))
+    # The date of the files inside: that of the commit, so that anybody gets the same bytes.
+    date = {"SOURCE_DATE_EPOCH": _commit_date()}
+    folders = [Path("dist"), Path(session.create_tmp()) / "again"]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "build", "--no-isolation", "-o", str(folder), env=date)
+    names = sorted(path.name for path in folders[0].iterdir())
+    _, differing, missing = filecmp.cmpfiles(*folders, names, shallow=False)
+    if differing or missing:
+        session.error(f"not reproducible: {', '.join(differing + missing)}")
+    built = [str(folders[0] / name) for name in names]
+    session.run("twine", "check", "--strict", *built)
+    session.run("python", "tests/api/check_distributions.py", *built)
+
+
+def _commit_date() -> str:
+    asked = ["git", "log", "-1", "--format=%ct"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or os.environ.get("SOURCE_DATE_EPOCH", "1767225600")
 
 
 @nox.session
@@ -143,7 +228,7 @@ def protos(session: nox.Session) -> None:
 @nox.session(default=False)
 def flips(session: nox.Session) -> None:
     """Every single byte of the evidence flipped, where the test suite flips a sample."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     session.run(
         "pytest", "tests/conformance", *session.posargs, env={"BLINDAI_ASYNC_ALL_FLIPS": "1"}
     )
@@ -152,7 +237,7 @@ def flips(session: nox.Session) -> None:
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Faults and restarts under calls, ten minutes or as said: `nox -s soak [-- SECONDS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     seconds, *arguments = session.posargs or ["600"]
     times = {"BLINDAI_ASYNC_SOAK_SECONDS": seconds, "BLINDAI_ASYNC_RESTARTS": "20"}
     tests = ("tests/soak", "tests/integration/faults/test_restarts.py")
@@ -162,7 +247,7 @@ def soak(session: nox.Session) -> None:
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Spoilt bytes into every parser, each for a minute or as said: `nox -s fuzz [-- SECONDS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     seconds, *arguments = session.posargs or ["60"]
     session.run("pytest", "tests/fuzz", *arguments, env={"BLINDAI_ASYNC_FUZZ_SECONDS": seconds})
 
@@ -170,7 +255,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The figures of benchmarks/README.md, measured here: `nox -s bench [-- NAME ...]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

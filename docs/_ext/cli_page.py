@@ -32,14 +32,22 @@ def write_cli_page(folder: Path) -> None:
     """Write the page of all commands."""
     parts = ["# Command line"]
     for words, command in commands():
-        parts += _group(words, command) if hasattr(command, "commands") else _command(words, command)
+        parts += (
+            _group(words, command) if hasattr(command, "commands") else _command(words, command)
+        )
     (folder / "cli.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _group(words: str, group: Any) -> list[str]:
     heading = [] if words == PROGRAM else [f"## `{words}`"]
-    rows = [f"| `{words} {name}` | {_text(member.help)} |" for name, member in group.commands.items()]
-    return [*heading, _text(group.help), "\n".join(["| command | what it does |", "| --- | --- |", *rows])]
+    rows = [
+        f"| `{words} {name}` | {_text(member.help)} |" for name, member in group.commands.items()
+    ]
+    return [
+        *heading,
+        _text(group.help),
+        "\n".join(["| command | what it does |", "| --- | --- |", *rows]),
+    ]
 
 
 def _command(words: str, command: Any) -> list[str]:

@@ -20,6 +20,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Write the generated pages, and link the names in docstrings."""
     app.connect("builder-inited", _write)
     app.connect("missing-reference", leave_foreign_names_as_text)
+    app.connect("autodoc-process-bases", _hide_private_bases)
     app.add_domain(PublicNamesDomain, override=True)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -31,3 +32,10 @@ def _write(app: Sphinx) -> None:
     write_reference(folder)
     write_cli_page(folder)
     write_layer_picture(folder)
+
+
+def _hide_private_bases(
+    app: Sphinx, name: str, value: Any, options: Any, bases: list[type]
+) -> None:
+    """Show no base that a reader cannot look up."""
+    bases[:] = [base for base in bases if not base.__module__.startswith("blindai_async._")]

@@ -14,18 +14,26 @@ SOURCE = ROOT / "src" / "blindai_async"
 
 WIDTH, ROW, GAP, PAD = 720, 52, 14, 12
 
-STYLE = """
-.layers { --ink: #1f2933; --soft: #52606d; --box: #f3f6fa; --edge: #9fb3c8; }
-@media (prefers-color-scheme: dark) {
-  .layers { --ink: #e4e7eb; --soft: #b8c4d0; --box: #1f2a36; --edge: #52667a; } }
-body[data-theme="light"] .layers { --ink: #1f2933; --soft: #52606d; --box: #f3f6fa; --edge: #9fb3c8; }
-body[data-theme="dark"] .layers { --ink: #e4e7eb; --soft: #b8c4d0; --box: #1f2a36; --edge: #52667a; }
+LIGHT = "--ink: #1f2933; --soft: #52606d; --box: #f3f6fa; --edge: #9fb3c8;"
+DARK = "--ink: #e4e7eb; --soft: #b8c4d0; --box: #1f2a36; --edge: #52667a;"
+
+# By the system's setting, and over it by what the reader chose on the page.
+STYLE = f"""
+.layers {{ {LIGHT} }}
+@media (prefers-color-scheme: dark) {{ .layers {{ {DARK} }} }}
+body[data-theme="light"] .layers {{ {LIGHT} }}
+body[data-theme="dark"] .layers {{ {DARK} }}
+"""
+STYLE += """
 .layers rect { fill: var(--box); stroke: var(--edge); }
 .layers text { fill: var(--ink); font: 14px system-ui, sans-serif; text-anchor: middle; }
 .layers .name { font: 600 15px ui-monospace, monospace; }
 .layers .what { fill: var(--soft); font-size: 12.5px; }
 .layers path { stroke: var(--soft); fill: none; }
 """
+
+NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+LABEL = 'aria-label="The layers of the package; imports go down. The table says the same."'
 
 
 def layers() -> list[list[str]]:
@@ -64,9 +72,7 @@ def _summary(module: str) -> str:
 def _draw(rows: list[list[str]]) -> str:
     height = len(rows) * (ROW + GAP) + GAP
     parts = [
-        f'<svg class="layers" viewBox="0 0 {WIDTH} {height}" role="img" '
-        'xmlns="http://www.w3.org/2000/svg" aria-label="The layers of the package; imports go '
-        'downward only. The table below says the same.">',
+        f'<svg class="layers" viewBox="0 0 {WIDTH} {height}" role="img" {NAMESPACE} {LABEL}>',
         f"<style>{STYLE}</style>",
     ]
     for number, row in enumerate(rows):
@@ -85,14 +91,16 @@ def _boxes(row: list[str], top: int) -> list[str]:
     for index, name in enumerate(row):
         left = PAD + index * (width + GAP)
         middle = left + width / 2
-        what = _shortened(_summary(name), int(width / 6.4))
+        what = _shortened(_summary(name).replace("`", ""), int(width / 6.4))
         name_at = top + (22 if what else 31)
         drawn.append(
             f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{ROW}" rx="7"/>'
             f'<text class="name" x="{middle:.1f}" y="{name_at}">{escape(name)}</text>'
         )
         if what:
-            drawn.append(f'<text class="what" x="{middle:.1f}" y="{top + 40}">{escape(what)}</text>')
+            drawn.append(
+                f'<text class="what" x="{middle:.1f}" y="{top + 40}">{escape(what)}</text>'
+            )
     return drawn
 
 

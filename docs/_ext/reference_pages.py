@@ -141,8 +141,8 @@ class PublicNamesDomain(PythonDomain):
     def find_obj(
         self,
         env: BuildEnvironment,
-        modname: str | None,
-        classname: str | None,
+        modname: str,
+        classname: str,
         name: str,
         typ: str | None,
         searchmode: int = 0,

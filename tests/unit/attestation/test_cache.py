@@ -22,6 +22,7 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.attestation.dcap import collateral_steps as steps
+from blindai_async.attestation.dcap.collateral import parse_tcb_info
 from blindai_async.errors import EnclaveHeldDataError, NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def test_its_size_is_bounded(terms: Terms, platform: EmulatedPlatform) -> None:
 def slow_collateral(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make reading TCB info slow enough for callers to meet, and count how often it is done."""
     readings: list[int] = []
-    parse = steps.parse_tcb_info
+    parse = parse_tcb_info
 
     def slow(text: str) -> object:
         readings.append(1)
