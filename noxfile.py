@@ -206,6 +206,9 @@ def protos(session: nox.Session) -> None:
     compiler = ("python", "-m", "grpc_tools.protoc")
     session.run(*compiler, "-Iproto", f"--python_out={output}", f"--pyi_out={output}", *sources)
 
+    for path in output.rglob("*.pyi"):
+        # The compiler names bare mappings, which a user's type checker takes for unknown types.
+        path.write_text(path.read_text().replace("_Mapping]", "_Mapping[str, object]]"))
     fresh = {path.name: path for path in output.rglob("*_pb2.py*")}
     committed = {path.name: path for path in GENERATED.glob("*_pb2.py*")}
     differing = sorted(
