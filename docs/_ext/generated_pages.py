@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from cli_page import write_cli_page
 from layer_picture import write_layer_picture
-from reference_pages import PublicNamesDomain, leave_foreign_names_as_text, write_reference
+from reference_pages import (
+    PublicNamesDomain,
+    is_hidden,
+    leave_foreign_names_as_text,
+    write_reference,
+)
+from sphinx.domains.python import PythonDomain
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -21,6 +27,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _write)
     app.connect("missing-reference", leave_foreign_names_as_text)
     app.connect("autodoc-process-bases", _hide_private_bases)
+    documented: Any = PythonDomain.directives["class"]
+    for field in documented.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # as the docstrings say
     app.add_domain(PublicNamesDomain, override=True)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -38,4 +48,4 @@ def _hide_private_bases(
     app: Sphinx, name: str, value: Any, options: Any, bases: list[type]
 ) -> None:
     """Show no base that a reader cannot look up."""
-    bases[:] = [base for base in bases if not base.__module__.startswith("blindai_async._")]
+    bases[:] = [base for base in bases if not is_hidden(base)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-__all__ = ["PublicNamesDomain", "leave_foreign_names_as_text", "write_reference"]
+__all__ = ["PublicNamesDomain", "is_hidden", "leave_foreign_names_as_text", "write_reference"]
 
 KINDS = ("Classes", "Functions", "Values", "Errors", "Warnings", "Documented elsewhere")
 
@@ -62,13 +62,20 @@ def _entry(name: PublicName) -> tuple[str, str]:
 def _class_entry(name: PublicName, value: type) -> tuple[str, str]:
     if issubclass(value, BaseModel):
         value.model_rebuild()  # a deferred one has no signature yet
-    options = "   :members:\n   :show-inheritance:"
+    options = "   :members:"
+    if any(not is_hidden(base) for base in value.__bases__):
+        options += "\n   :show-inheritance:"
     if issubclass(value, BaseException):
         kind = "Warnings" if issubclass(value, Warning) else "Errors"
         return kind, f".. autoexception:: {name.full_name}\n{options}"
     if _has_private_base(value):
         options += "\n   :inherited-members: BaseModel"
     return "Classes", f".. autoclass:: {name.full_name}\n{options}"
+
+
+def is_hidden(base: type) -> bool:
+    """Whether a reader cannot look up this base class, or learns nothing from it."""
+    return base is object or base.__module__.startswith(f"{PACKAGE}._")
 
 
 def _has_private_base(value: type) -> bool:
