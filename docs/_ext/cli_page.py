@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import typer.main
 
+import blindai_async.cli
 from blindai_async.cli.app import app
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ def _walk(words: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 def write_cli_page(folder: Path) -> None:
     """Write the page of all commands."""
-    parts = ["# Command line"]
+    _, *about = inspect.cleandoc(blindai_async.cli.__doc__ or "").split("\n\n")
+    parts = ["# Command line", *about]
     for words, command in commands():
         parts += (
             _group(words, command) if hasattr(command, "commands") else _command(words, command)
