@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -19,6 +20,8 @@ from packaging.requirements import Requirement
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 OLDEST = SUPPORTED[0]
+# All that the package can do, but for torch, which is too large for every day.
+EXTRAS = sorted(PYPROJECT["project"]["optional-dependencies"].keys() - {"torch"})
 GENERATED = Path("src", "blindai_async", "_pb")
 
 nox.options.sessions = ["tests", "lint", "types", "api", "protos", "imports", "docs", "build"]
@@ -48,7 +51,8 @@ def _install(session: nox.Session, *groups: str, first: tuple[str, ...] = ()) ->
     The wheel, not the source tree: a file that is missing from it is noticed.
     """
     wheel = _wheel(session)
-    session.install(*first, f"blindai-async[server,cli] @ {wheel.as_uri()}", *_group(*groups))
+    wanted = f"blindai-async[{','.join(EXTRAS)}] @ {wheel.as_uri()}"
+    session.install(*first, wanted, *_group(*groups))
     # pip takes a wheel of the same version for the same.
     session.install("--quiet", "--force-reinstall", "--no-deps", str(wheel))
 
@@ -113,7 +117,8 @@ def lowest(session: nox.Session) -> None:
 def _lower_bounds() -> list[str]:
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    requirements = map(Requirement, project["dependencies"] + extras["server"] + extras["cli"])
+    ours = project["dependencies"], *(extras[name] for name in EXTRAS)
+    requirements = map(Requirement, chain(*ours))
     return [
         f"{requirement.name}=={bound.version}"
         for requirement in requirements
@@ -125,7 +130,8 @@ def _lower_bounds() -> list[str]:
 @nox.session(default=False)
 def torch(session: nox.Session) -> None:
     """The tests that need torch, which is too large for the everyday session."""
-    session.install(".[server,cli,torch]", *_group("test"))
+    _install(session, "test")
+    session.install("torch")
     session.run("pytest", "-k", "torch", *session.posargs)
 
 
@@ -253,6 +259,15 @@ def fuzz(session: nox.Session) -> None:
     _install(session, "test")
     seconds, *arguments = session.posargs or ["60"]
     session.run("pytest", "tests/fuzz", *arguments, env={"BLINDAI_ASYNC_FUZZ_SECONDS": seconds})
+
+
+@nox.session(default=False)
+def exactness(session: nox.Session) -> None:
+    """Batched answers against ONNX Runtime's, 100,000 calls or as said: `-- [CALLS]`."""
+    _install(session, "test")
+    calls, *arguments = session.posargs or ["100000"]
+    test = "tests/integration/batching/test_exactness.py"
+    session.run("pytest", test, *arguments, env={"BLINDAI_ASYNC_BATCHED_CALLS": calls})
 
 
 @nox.session(default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Write the generated pages, and link the names in docstrings."""
     app.connect("builder-inited", _write)
     app.connect("missing-reference", leave_foreign_names_as_text)
+    app.connect("autodoc-process-docstring", _align_numbers)
     app.connect("autodoc-process-bases", _hide_private_bases)
     documented: Any = PythonDomain.directives["class"]
     for field in documented.doc_field_types:
@@ -42,6 +44,13 @@ def _write(app: Sphinx) -> None:
     write_reference(folder)
     write_cli_page(folder)
     write_layer_picture(folder)
+
+
+def _align_numbers(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Make one list of numbers that the source aligns at their right, as in 9 and 10."""
+    lines[:] = [re.sub(r"^ (\d\. )", r"\1", line) for line in lines]
 
 
 def _hide_private_bases(

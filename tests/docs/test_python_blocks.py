@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from importlib import resources
+from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,8 @@ import pytest
 from documents import Block, blocks, pages
 
 from blindai_async import Policy, PredictResponse, TrustRoot
-from blindai_async.cli.local_server import kept_platform, write_client_files
 from blindai_async.errors import SecurityWarning
+from blindai_async.server.tee.emulated import EmulatedPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,6 +57,14 @@ def test_every_block_says_how_it_is_tested(block: Block) -> None:
     assert block.test in {"run", "run simulation", "types"}
 
 
+def write_client_files(folder: Path, platform: EmulatedPlatform, server: BlindAIServer) -> None:
+    """Write what `blindai-async serve --emulate-sgx` writes for its clients."""
+    folder.mkdir()
+    (folder / "policy.toml").write_text(platform.policy_toml)
+    (folder / "root.pem").write_bytes(platform.root_pem)
+    (folder / "host_server.pem").write_bytes(server.host_certificate_pem)
+
+
 @pytest.fixture
 async def server_for(
     start_server: Callable[..., Awaitable[BlindAIServer]],
@@ -71,7 +79,7 @@ async def server_for(
 
     async def start(kind: str) -> BlindAIServer:
         if kind not in started:
-            platform = kept_platform(tmp_path / "emulated") if kind == "run" else None
+            platform = EmulatedPlatform() if kind == "run" else None
             started[kind] = await start_server(
                 hardware=platform, models={"digits": tmp_path / "digits.onnx"}
             )
@@ -150,6 +158,19 @@ def type_errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]
         else:
             assert ": error:" not in line, line
     return errors
+
+
+@pytest.mark.parametrize("block", TYPED, ids=lambda block: block.name)
+def test_what_a_typed_block_imports_of_the_package_is_there(block: Block) -> None:
+    """A module that has a `__getattr__` has every name, for a type checker."""
+    missing = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(block.text))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("blindai_async")
+        for alias in node.names
+        if not hasattr(import_module(node.module or ""), alias.name)
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("block", TYPED, ids=lambda block: block.name)

@@ -22,7 +22,6 @@ from blindai_async.attestation import (
     verify_dcap_attestation,
 )
 from blindai_async.attestation.dcap import collateral_steps as steps
-from blindai_async.attestation.dcap.collateral import parse_tcb_info
 from blindai_async.errors import EnclaveHeldDataError, NotAnEnclaveError, QuoteValidationError
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ def test_its_size_is_bounded(terms: Terms, platform: EmulatedPlatform) -> None:
 def slow_collateral(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make reading TCB info slow enough for callers to meet, and count how often it is done."""
     readings: list[int] = []
-    parse = parse_tcb_info
+    parse = steps.parse_tcb_info
 
     def slow(text: str) -> object:
         readings.append(1)

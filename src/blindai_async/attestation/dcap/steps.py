@@ -56,15 +56,15 @@ def verify_dcap_attestation(
 
     The steps, in order:
 
-    1. The quote is whole: an SGX quote of version 3 by Intel's quoting enclave, nothing more.
-    2. The PCK chain ends in the trusted root, which verifies itself.
-    3. The PCK chain is sound; the leaf names its platform.
-    4. The revocation lists are signed and current; PCK, CA and TCB signer are not on them.
-    5. The TCB info is signed, current, and of this platform.
-    6. The QE identity is signed by the same signer, and current.
-    7. The quoting enclave's report is signed by the PCK, and vouches for the attestation key.
-    8. That report is of the quoting enclave that the identity describes.
-    9. The enclave's report is signed by the attestation key.
+     1. The quote is whole: an SGX quote of version 3 by Intel's quoting enclave, nothing more.
+     2. The PCK chain ends in the trusted root, which verifies itself.
+     3. The PCK chain is sound; the leaf names its platform.
+     4. The revocation lists are signed and current; PCK, CA and TCB signer are not on them.
+     5. The TCB info is signed, current, and of this platform.
+     6. The QE identity is signed by the same signer, and current.
+     7. The quoting enclave's report is signed by the PCK, and vouches for the attestation key.
+     8. That report is of the quoting enclave that the identity describes.
+     9. The enclave's report is signed by the attestation key.
     10. The platform reaches a level of the TCB info.
     11. The platform's status and the quoting enclave's are merged; it is not `Revoked`.
     12. The report data begin with the digest of the enclave held data.

@@ -17,11 +17,11 @@ from blindai_async.tensors.dtypes import ModelDatumType, translate_dtype
 try:
     import onnxruntime as ort
     from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-except ImportError as _error:
+except ImportError as error:
     raise ModuleNotFoundError(
         "the server needs ONNX Runtime: python -m pip install 'blindai-async[server]'",
         name="onnxruntime",
-    ) from _error
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,8 +106,8 @@ class Model:
             )
         except _RUNTIME_ERRORS as error:
             raise unknown(f"The model does not load: {printable(error)}") from error
-        self.inputs: tuple[TensorFact, ...] = _facts("input", self._session.get_inputs())
-        self.outputs: tuple[TensorFact, ...] = _facts("output", self._session.get_outputs())
+        self.inputs = _facts("input", self._session.get_inputs())
+        self.outputs = _facts("output", self._session.get_outputs())
         self._output_names = [fact.name for fact in self.outputs]
 
     def check(self, tensors: Sequence[ArrivingTensor]) -> None:
