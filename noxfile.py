@@ -7,6 +7,7 @@ the package install it as a user gets it, so a file that is missing from the whe
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from packaging.requirements import Requirement
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 OLDEST = SUPPORTED[0]
+# All that the package can do, but for torch, which is too large for every day.
+EXTRAS = sorted(PYPROJECT["project"]["optional-dependencies"].keys() - {"torch"})
 GENERATED = Path("src", "blindai_async", "_pb")
 
-nox.options.sessions = ["tests", "lint", "types", "protos", "imports"]
+nox.options.sessions = ["tests", "lint", "types", "api", "protos", "imports", "docs", "build"]
 nox.options.reuse_venv = "yes"
 
 
@@ -42,6 +45,31 @@ def _group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
+def _install(session: nox.Session, *groups: str, first: tuple[str, ...] = ()) -> None:
+    """Install the package's wheel with all that it can do, and what these groups name.
+
+    The wheel, not the source tree: a file that is missing from it is noticed.
+    """
+    wheel = _wheel(session)
+    wanted = f"blindai-async[{','.join(EXTRAS)}] @ {wheel.as_uri()}"
+    session.install(*first, wanted, *_group(*groups))
+    # pip takes a wheel of the same version for the same.
+    session.install("--quiet", "--force-reinstall", "--no-deps", str(wheel))
+
+
+_made: list[Path] = []
+
+
+def _wheel(session: nox.Session) -> Path:
+    """The one wheel of this run of nox, whatever the sessions and interpreters."""
+    if not _made:
+        folder = Path(session.create_tmp()) / "wheel"
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), ".")
+        _made.extend(folder.glob("*.whl"))
+    return _made[0].resolve()
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The whole client against a local server: `nox -s demo [-- --json]`."""
@@ -51,9 +79,23 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The test suite, on each supported interpreter found: `nox -s tests [-- PYTEST ARGUMENTS]`."""
-    session.install(".[server,cli,collateral]", *_group("test"))
-    session.run("pytest", *session.posargs)
+    """The test suite, on each supported interpreter found: `nox -s tests [-- PYTEST ARGUMENTS]`.
+
+    `-- --coverage` before other arguments also measures which branches of the package run, and
+    fails where they are fewer than pyproject.toml demands.
+    """
+    _install(session, "test", "docs", "coverage")
+    if "--coverage" not in session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    arguments = [argument for argument in session.posargs if argument != "--coverage"]
+    data = Path(session.create_tmp()).resolve() / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    measured = {"COVERAGE_FILE": str(data / "data")}
+    session.run("coverage", "run", "-m", "pytest", *arguments, env=measured)
+    session.run("coverage", "combine", "--quiet", env=measured)
+    session.run("coverage", "report", env=measured)
 
 
 @nox.session(python=OLDEST if OLDEST in PYTHONS else PYTHONS[0])
@@ -64,16 +106,18 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(_lower_bounds()) + "\n")
     session.log("with %s", ", ".join(_lower_bounds()))
-    session.install("--constraint", str(constraints), ".[server,cli,collateral]", *_group("test"))
+    _install(session, "test", first=("--constraint", str(constraints)))
     # Old grpcio's destructors complain of loops and interceptors that are gone.
     quiet = "ignore::pytest.PytestUnraisableExceptionWarning"
-    session.run("pytest", "-m", "not slow", "-W", quiet, *session.posargs)
+    # The documents are tested with today's versions, which their examples are type-checked with.
+    ignored = "--ignore=tests/docs"
+    session.run("pytest", "-m", "not slow", "-W", quiet, ignored, *session.posargs)
 
 
 def _lower_bounds() -> list[str]:
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    ours = project["dependencies"], extras["server"], extras["cli"], extras["collateral"]
+    ours = project["dependencies"], *(extras[name] for name in EXTRAS)
     requirements = map(Requirement, chain(*ours))
     return [
         f"{requirement.name}=={bound.version}"
@@ -86,7 +130,8 @@ def _lower_bounds() -> list[str]:
 @nox.session(default=False)
 def torch(session: nox.Session) -> None:
     """The tests that need torch, which is too large for the everyday session."""
-    session.install(".[server,cli,collateral,torch]", *_group("test"))
+    _install(session, "test")
+    session.install("torch")
     session.run("pytest", "-k", "torch", *session.posargs)
 
 
@@ -100,9 +145,53 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types of the package."""
-    session.install(".[server,cli,collateral]", *_group("types"))
+    """Static types: the package, its tests and examples, and what a user's checker sees."""
+    _install(session, "types", "test", "docs")
     session.run("mypy", *session.posargs)
+    session.run("basedpyright", "--verifytypes", "blindai_async", "--ignoreexternal")
+
+
+@nox.session
+def api(session: nox.Session) -> None:
+    """Whether the public API is the one on file; `-- --write` renews the file."""
+    _install(session)
+    session.run("python", "tests/api/describe_api.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into docs/_build/html; each warning is an error."""
+    _install(session, "docs")
+    output = Path("docs", "_build")
+    shutil.rmtree(output, ignore_errors=True)
+    strict = ("-n", "-W", "--keep-going", "-d", str(output / "doctrees"))
+    session.run("python", "-m", "sphinx", "-b", "html", *strict, "docs", str(output / "html"))
+    session.log("open %s", (output / "html" / "index.html").resolve())
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist into dist/, built twice and compared byte by byte, and checked."""
+    session.install(*_group("build"))
+    # The date of the files inside: that of the commit, so that anybody gets the same bytes.
+    date = {"SOURCE_DATE_EPOCH": _commit_date()}
+    folders = [Path("dist"), Path(session.create_tmp()) / "again"]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "build", "--no-isolation", "-o", str(folder), env=date)
+    names = sorted(path.name for path in folders[0].iterdir())
+    _, differing, missing = filecmp.cmpfiles(*folders, names, shallow=False)
+    if differing or missing:
+        session.error(f"not reproducible: {', '.join(differing + missing)}")
+    built = [str(folders[0] / name) for name in names]
+    session.run("twine", "check", "--strict", *built)
+    session.run("python", "tests/api/check_distributions.py", *built)
+
+
+def _commit_date() -> str:
+    asked = ["git", "log", "-1", "--format=%ct"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or os.environ.get("SOURCE_DATE_EPOCH", "1767225600")
 
 
 @nox.session
@@ -123,6 +212,9 @@ def protos(session: nox.Session) -> None:
     compiler = ("python", "-m", "grpc_tools.protoc")
     session.run(*compiler, "-Iproto", f"--python_out={output}", f"--pyi_out={output}", *sources)
 
+    for path in output.rglob("*.pyi"):
+        # The compiler names bare mappings, which a user's type checker takes for unknown types.
+        path.write_text(path.read_text().replace("_Mapping]", "_Mapping[str, object]]"))
     fresh = {path.name: path for path in output.rglob("*_pb2.py*")}
     committed = {path.name: path for path in GENERATED.glob("*_pb2.py*")}
     differing = sorted(
@@ -145,7 +237,7 @@ def protos(session: nox.Session) -> None:
 @nox.session(default=False)
 def flips(session: nox.Session) -> None:
     """Every single byte of the evidence flipped, where the test suite flips a sample."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     session.run(
         "pytest", "tests/conformance", *session.posargs, env={"BLINDAI_ASYNC_ALL_FLIPS": "1"}
     )
@@ -154,7 +246,7 @@ def flips(session: nox.Session) -> None:
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Faults and restarts under calls, ten minutes or as said: `nox -s soak [-- SECONDS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     seconds, *arguments = session.posargs or ["600"]
     times = {"BLINDAI_ASYNC_SOAK_SECONDS": seconds, "BLINDAI_ASYNC_RESTARTS": "20"}
     tests = ("tests/soak", "tests/integration/faults/test_restarts.py")
@@ -164,7 +256,7 @@ def soak(session: nox.Session) -> None:
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Spoilt bytes into every parser, each for a minute or as said: `nox -s fuzz [-- SECONDS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     seconds, *arguments = session.posargs or ["60"]
     session.run("pytest", "tests/fuzz", *arguments, env={"BLINDAI_ASYNC_FUZZ_SECONDS": seconds})
 
@@ -172,7 +264,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(default=False)
 def exactness(session: nox.Session) -> None:
     """Batched answers against ONNX Runtime's, 100,000 calls or as said: `-- [CALLS]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     calls, *arguments = session.posargs or ["100000"]
     test = "tests/integration/batching/test_exactness.py"
     session.run("pytest", test, *arguments, env={"BLINDAI_ASYNC_BATCHED_CALLS": calls})
@@ -181,7 +273,7 @@ def exactness(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The figures of benchmarks/README.md, measured here: `nox -s bench [-- NAME ...]`."""
-    session.install(".[server,cli]", *_group("test"))
+    _install(session, "test")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

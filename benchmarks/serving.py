@@ -116,7 +116,7 @@ def mean_of_image() -> bytes:
     )
 
 
-def _model(nodes: list, given: tuple, returned: tuple, constants: list) -> bytes:  # type: ignore[type-arg]  # onnx is untyped
+def _model(nodes: list, given: tuple, returned: tuple, constants: list) -> bytes:
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(

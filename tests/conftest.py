@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from blindai_async.server import BlindAIServer
 
-Dims = "Sequence[int | str | None] | None"
+Dims: TypeAlias = "Sequence[int | str | None] | None"
 
 
 # A slow machine is no failure of the code under test.

@@ -11,7 +11,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blindai_async.server.tee.emulated import EmulatedPlatform
@@ -31,10 +31,12 @@ class EnclaveProcess:
         attested_port: the same in every life.
         untrusted_port: likewise.
         host_certificate: the host's, PEM file.
+        weights: a place for what the test's model computes with.
     """
 
     def __init__(self, directory: Path, platform: EmulatedPlatform, model: bytes) -> None:
         self.attested_port = self.untrusted_port = 0
+        self.weights: Any = None
         self._directory = directory
         platform.save(directory / "platform")
         (directory / "model.onnx").write_bytes(model)

@@ -27,6 +27,7 @@ class Relay:
 
     Attributes:
         port: where clients connect.
+        silence: seconds; a place for what `tamper` keeps replies back for.
         abort_with: a status and its details with which every call ends, or None.
         requests: path and bytes of each request.
     """
@@ -40,6 +41,7 @@ class Relay:
     ) -> None:
         self.port = 0
         self.tamper = tamper
+        self.silence = 0.0
         self.abort_with: tuple[grpc.StatusCode, str] | None = None
         self.requests: list[tuple[str, bytes]] = []
         self._upstream = (upstream_port, upstream_pem)
@@ -96,7 +98,7 @@ class _AnyPath(grpc.GenericRpcHandler):
     def __init__(self, carry: Callable[[str, Any, Any], Awaitable[bytes]]) -> None:
         self._carry = carry
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         path = details.method
 
         async def handle(messages: Any, context: Any) -> bytes:

@@ -71,13 +71,13 @@ class TensorData(_message.Message):
     BYTES_DATA_FIELD_NUMBER: _ClassVar[int]
     info: TensorInfo
     bytes_data: bytes
-    def __init__(self, info: _Optional[_Union[TensorInfo, _Mapping]] = ..., bytes_data: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, info: _Optional[_Union[TensorInfo, _Mapping[str, object]]] = ..., bytes_data: _Optional[bytes] = ...) -> None: ...
 
 class PayloadHeader(_message.Message):
     __slots__ = ("issued_at",)
     ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
     issued_at: _timestamp_pb2.Timestamp
-    def __init__(self, issued_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, issued_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class SendModelPayload(_message.Message):
     __slots__ = ("model_hash", "tensor_inputs", "tensor_outputs", "model_id")
@@ -89,7 +89,7 @@ class SendModelPayload(_message.Message):
     tensor_inputs: _containers.RepeatedCompositeFieldContainer[TensorInfo]
     tensor_outputs: _containers.RepeatedCompositeFieldContainer[TensorInfo]
     model_id: str
-    def __init__(self, model_hash: _Optional[bytes] = ..., tensor_inputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping]]] = ..., tensor_outputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping]]] = ..., model_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, model_hash: _Optional[bytes] = ..., tensor_inputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping[str, object]]]] = ..., tensor_outputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping[str, object]]]] = ..., model_id: _Optional[str] = ...) -> None: ...
 
 class RunModelPayload(_message.Message):
     __slots__ = ("input_hash", "model_id", "output_tensors", "inference_time")
@@ -101,7 +101,7 @@ class RunModelPayload(_message.Message):
     model_id: str
     output_tensors: _containers.RepeatedCompositeFieldContainer[TensorData]
     inference_time: int
-    def __init__(self, input_hash: _Optional[bytes] = ..., model_id: _Optional[str] = ..., output_tensors: _Optional[_Iterable[_Union[TensorData, _Mapping]]] = ..., inference_time: _Optional[int] = ...) -> None: ...
+    def __init__(self, input_hash: _Optional[bytes] = ..., model_id: _Optional[str] = ..., output_tensors: _Optional[_Iterable[_Union[TensorData, _Mapping[str, object]]]] = ..., inference_time: _Optional[int] = ...) -> None: ...
 
 class Payload(_message.Message):
     __slots__ = ("header", "send_model_payload", "run_model_payload")
@@ -111,7 +111,7 @@ class Payload(_message.Message):
     header: PayloadHeader
     send_model_payload: SendModelPayload
     run_model_payload: RunModelPayload
-    def __init__(self, header: _Optional[_Union[PayloadHeader, _Mapping]] = ..., send_model_payload: _Optional[_Union[SendModelPayload, _Mapping]] = ..., run_model_payload: _Optional[_Union[RunModelPayload, _Mapping]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[PayloadHeader, _Mapping[str, object]]] = ..., send_model_payload: _Optional[_Union[SendModelPayload, _Mapping[str, object]]] = ..., run_model_payload: _Optional[_Union[RunModelPayload, _Mapping[str, object]]] = ...) -> None: ...
 
 class SendModelRequest(_message.Message):
     __slots__ = ("data", "length", "tensor_inputs", "tensor_outputs", "sign", "client_info", "model_name", "save_model", "model_id", "jwt")
@@ -135,7 +135,7 @@ class SendModelRequest(_message.Message):
     save_model: bool
     model_id: str
     jwt: str
-    def __init__(self, data: _Optional[bytes] = ..., length: _Optional[int] = ..., tensor_inputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping]]] = ..., tensor_outputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping]]] = ..., sign: bool = ..., client_info: _Optional[_Union[ClientInfo, _Mapping]] = ..., model_name: _Optional[str] = ..., save_model: bool = ..., model_id: _Optional[str] = ..., jwt: _Optional[str] = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., length: _Optional[int] = ..., tensor_inputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping[str, object]]]] = ..., tensor_outputs: _Optional[_Iterable[_Union[TensorInfo, _Mapping[str, object]]]] = ..., sign: bool = ..., client_info: _Optional[_Union[ClientInfo, _Mapping[str, object]]] = ..., model_name: _Optional[str] = ..., save_model: bool = ..., model_id: _Optional[str] = ..., jwt: _Optional[str] = ...) -> None: ...
 
 class SendModelReply(_message.Message):
     __slots__ = ("payload", "signature")
@@ -155,7 +155,7 @@ class RunModelRequest(_message.Message):
     sign: bool
     client_info: ClientInfo
     model_id: str
-    def __init__(self, input_tensors: _Optional[_Iterable[_Union[TensorData, _Mapping]]] = ..., sign: bool = ..., client_info: _Optional[_Union[ClientInfo, _Mapping]] = ..., model_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, input_tensors: _Optional[_Iterable[_Union[TensorData, _Mapping[str, object]]]] = ..., sign: bool = ..., client_info: _Optional[_Union[ClientInfo, _Mapping[str, object]]] = ..., model_id: _Optional[str] = ...) -> None: ...
 
 class RunModelReply(_message.Message):
     __slots__ = ("payload", "signature")

@@ -81,8 +81,8 @@ class BlindAIServer:
         version: str = "0.5.2",
     ) -> None:
         self.host = host
-        self.attested_port = attested_port
-        self.untrusted_port = untrusted_port
+        self.attested_port: int = attested_port
+        self.untrusted_port: int = untrusted_port
         self._directory = None if directory is None else Path(directory)
         self._models = {model_id: Path(path) for model_id, path in (models or {}).items()}
         self._hardware = hardware

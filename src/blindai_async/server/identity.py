@@ -64,7 +64,7 @@ class HostIdentity:
 
 
 def make_enclave_identity() -> EnclaveIdentity:
-    """Make the identity of one run (wire-protocol.md, "Two ports, two trust levels")."""
+    """Make the identity of one run (docs/explanation/wire_protocol.md, "Ports")."""
     tls_key = ec.generate_private_key(ec.SECP256R1())
     signing_key = ed25519.Ed25519PrivateKey.generate()
     # Clients of 0.5 do not use the RSA key, but its extension is part of the certificate's form.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 __all__ = ["ServerSettings"]
@@ -13,7 +15,9 @@ _MAX_BYTES = 2**31 - 2**20
 class ServerSettings(BaseModel):
     """What `BlindAIServer` was told; its documentation says what each means."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=()
+    )
 
     version: str
     allow_uploads: bool

@@ -10,6 +10,7 @@ import ssl
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -257,7 +258,7 @@ async def test_evidence_of_megabytes_is_refused(machine, memory, mode):
 
     async def answer(stream):
         if mode == "hardware":
-            reply = untrusted_pb2.GetSgxQuoteWithCollateralReply(
+            reply: Any = untrusted_pb2.GetSgxQuoteWithCollateralReply(
                 quote=padding,
                 collateral=untrusted_pb2.SgxCollateral(tcb_info="{" * len(padding)),
                 enclave_held_data=b"",

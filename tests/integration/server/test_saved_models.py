@@ -8,6 +8,7 @@ import stat
 
 import numpy as np
 import pytest
+from grpc.aio import AioRpcError
 from spoiling import with_last_bit_flipped
 
 X = np.arange(3, dtype="int32")
@@ -96,5 +97,5 @@ async def test_a_damaged_file_is_reported_and_skipped(restart, onnx_models, tmp_
     assert second.name in caplog.text
     calls = [client.run(model_id, X) for model_id in ("a", "b", "c")]
     answers = await asyncio.gather(*calls, return_exceptions=True)
-    failures = [answer.details() for answer in answers if isinstance(answer, Exception)]
+    failures = [answer.details() for answer in answers if isinstance(answer, AioRpcError)]
     assert failures == ["Model doesn't exist"] * 2

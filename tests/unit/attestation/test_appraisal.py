@@ -101,7 +101,7 @@ def test_what_the_policy_allows_is_accepted(
 
 
 def test_the_checks_come_in_the_documented_order(claims: DcapClaims, policy: Policy) -> None:
-    wrong = [
+    wrong: list[tuple[dict[str, object], type[AttestationError]]] = [
         ({"tcb_status": TcbStatus.OUT_OF_DATE}, TcbStatusError),
         ({"mr_enclave": bytes(32)}, IdentityError),
         (DEBUG, DebugNotAllowedError),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,7 +22,7 @@ KEY_OID, RSA_OID = "1.3.6.1.3.2", "1.3.6.1.3.1"
 KEY = bytes(range(32))
 
 
-def certificate(*extensions: tuple[str, bytes], key: object = None) -> bytes:
+def certificate(*extensions: tuple[str, bytes], key: Any = None) -> bytes:
     private = key or ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder(NAME, NAME)

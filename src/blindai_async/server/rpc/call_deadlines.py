@@ -76,7 +76,7 @@ class Watch:
         self._task: asyncio.Task[object] | None = None
         self._expired = False
         self._reason = ""
-        self.deadline = float("inf")
+        self.deadline: float = float("inf")
 
     def allow(self, seconds: float, reason: str) -> None:
         """Set the deadline anew.

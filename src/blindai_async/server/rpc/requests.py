@@ -1,7 +1,7 @@
 """The request streams as they come in: which message counts for what, and how much may come.
 
-`SendModel` takes its metadata from the first message, `RunModel` from the last (wire-protocol.md,
-"What a server does").
+`SendModel` takes its metadata from the first message, `RunModel` from the last
+(docs/explanation/wire_protocol.md, "Messages of the attested port").
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ModelUpload:
     """
 
     def __init__(self, max_size: int, hold: Callable[[int], None]) -> None:
-        self.request = pb.SendModelRequest()
+        self.request: pb.SendModelRequest = pb.SendModelRequest()
         self._max_size = max_size
         self._hold = hold
         self._begun = False
@@ -111,8 +111,8 @@ class PredictionRequest:
     """
 
     def __init__(self, max_size: int, hold: Callable[[int], None]) -> None:
-        self.model_id = ""
-        self.sign = False
+        self.model_id: str = ""
+        self.sign: bool = False
         self._hold = hold
         self._inputs = InputAssembler(max_size)
 

@@ -1,4 +1,4 @@
-"""The two services of a 0.5 server (wire-protocol.md, "What a server does").
+"""The two services of a 0.5 server (docs/explanation/wire_protocol.md, "Refusals").
 
 Handlers get and give serialized messages: a tensor then goes from gRPC's buffer to ONNX Runtime
 and back with one copy each way.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -28,7 +29,7 @@ def extension():
 def test_the_writer_reproduces_the_extension_of_a_real_pck_certificate(real_attestation):
     pem = real_attestation.collateral.pck_certificate.encode()
     oid = x509.ObjectIdentifier(SGX_EXTENSION_OID)
-    real = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_oid(oid).value
+    real: Any = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_oid(oid).value
     ours = SgxExtension(
         ppid=bytes.fromhex("6927e80315e0c4f12ab58f3936af5d02"),
         component_svns=(4, 4, 3, 3, 255, 255, *([0] * 10)),
