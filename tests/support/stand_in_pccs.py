@@ -219,9 +219,13 @@ class StandInPccs:
         """More than can be held, without saying how much."""
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
-        while True:
+        for _ in range(64):  # four times what is read at most; the client is in this very loop
+            if writer.is_closing():
+                return
             writer.write(piece)
             await writer.drain()
+            await asyncio.sleep(0)
+        await writer.wait_closed()
 
     @staticmethod
     async def announces_much(reply: Reply, writer: asyncio.StreamWriter) -> None:
