@@ -62,13 +62,14 @@ class Batcher:
         self._recorder = recorder
         recorder.describe_models = self.describe
         self._loop = asyncio.get_running_loop()
-        self._queues: OrderedDict[BatchKey, BatchQueue] = OrderedDict()
+        self._queues: OrderedDict[BatchKey | None, BatchQueue] = OrderedDict()
         self._capacity = QueueCapacity(options.max_queue)
         self._replaced = ReplacedModels(self.forget)
         self._prober = Prober(options, send, self._replaced)
         self._dispatcher = BatchDispatcher(
             options, send, self._capacity, recorder, self._prober.audit
         )
+        self._shares = self._dispatcher.shares
         self._looking = 0  # callers who look whether they are the only one
         self._declared = frozenset(index for index in options.shared if isinstance(index, int))
         self._shared_names = frozenset(name for name in options.shared if isinstance(name, str))
@@ -90,8 +91,13 @@ class Batcher:
             ConnectionClosedError: the connection was closed meanwhile.
             BlindAIError: what sending raised.
         """
-        queue, rows = self._queue_of(model_id, inputs)
-        if queue is None:
+        key, rows = batch_key(model_id, inputs, self._named.get(model_id, self._declared))
+        queue = self._queues.get(key)  # one that is empty is false
+        if queue is None and key is not None and rows <= self._options.max_batch_size:
+            queue = self._new_queue(model_id, key, inputs)
+        if queue is None or rows > self._options.max_batch_size:
+            if key is None:
+                self._note_unjoinable(model_id)
             tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
             return await self._send(model_id, tensors, timeout)
         if not queue.independence.joined and not self._has_to_wait(queue):
@@ -110,36 +116,18 @@ class Batcher:
             self._dispatcher.leave(request)
             raise
 
-    def _queue_of(
-        self, model_id: str, inputs: Sequence[InputTensor]
-    ) -> tuple[BatchQueue | None, int]:
-        """The queue of a call, None where it can be joined with no other, and the call's rows."""
-        declared = self._named.get(model_id, self._declared)
-        key, rows = batch_key(model_id, inputs, declared)
-        if key is None:
-            self._note_unjoinable(model_id)
-            return None, rows
-        if rows > self._options.max_batch_size:
-            return None, rows
-        queue = self._queues.get(key)
-        if queue is None:  # one that is empty is false
-            queue = self._new_queue(model_id, key, inputs, declared)
-        return queue, rows
-
     def _note_unjoinable(self, model_id: str) -> None:
         if len(self._unjoinable) < _MAX_QUEUES:
             self._unjoinable.add(model_id)
 
-    def _new_queue(
-        self, model_id: str, key: BatchKey, inputs: Sequence[InputTensor], declared: frozenset[int]
-    ) -> BatchQueue:
+    def _new_queue(self, model_id: str, key: BatchKey, inputs: Sequence[InputTensor]) -> BatchQueue:
         if len(self._queues) >= _MAX_QUEUES:
             # The oldest that nobody is in. What it learned is learned again when it is needed.
             idle = next((key for key, old in self._queues.items() if old.unused), None)
             if idle is not None:
                 del self._queues[idle]
         mode = self._options.models.get(model_id, self._options.independence)
-        shared = shared_inputs(inputs, declared)
+        shared = shared_inputs(inputs, self._named.get(model_id, self._declared))
         queue = BatchQueue(model_id, key, shared, RowIndependence(mode, self._options))
         row = sum(
             tensor.array.nbytes // tensor.shape[0]
@@ -164,9 +152,7 @@ class Batcher:
     @property
     def _idle(self) -> bool:
         """Whether nothing waits or is under way, and nobody has to wait for company."""
-        return not (
-            self._dispatcher.shares.in_flight or self._capacity.taken or self._options.max_delay
-        )
+        return not (self._shares.in_flight or self._capacity.taken or self._options.max_delay)
 
     async def _nobody_else_comes(self) -> bool:
         """Let whoever calls at this same moment have a turn; tell whether that is nobody."""
@@ -209,7 +195,7 @@ class Batcher:
             inputs = own_copies(inputs)
             independence.observing += 1
         tensors = [outgoing(tensor, index) for index, tensor in enumerate(inputs)]
-        self._dispatcher.shares.begin_alone(queue)
+        self._shares.begin_alone(queue)
         response = None
         try:
             if independence.state is State.ALONE:
@@ -218,7 +204,7 @@ class Batcher:
                 self._recorder.queue_wait.add(0.0)
                 response = await self._dispatcher.request(queue.model_id, tensors, rows, timeout)
         finally:
-            self._dispatcher.shares.end_alone(queue)
+            self._shares.end_alone(queue)
             self._dispatcher.wake()
             if epoch == independence.epoch:
                 if observed:

@@ -36,11 +36,11 @@ class PendingRequest:
         self.queue = queue
         self.inputs = inputs
         self.rows = rows
-        nbytes = 0
-        for index, tensor in enumerate(inputs):
-            if index not in queue.shared:
-                nbytes += tensor.array.nbytes
-        self.nbytes = nbytes
+        if len(inputs) == 1:
+            self.nbytes = inputs[0].array.nbytes
+        else:
+            own = (t.array.nbytes for i, t in enumerate(inputs) if i not in queue.shared)
+            self.nbytes = sum(own)
         self.queued_at = loop.time()
         self.deadline = self.queued_at + timeout
         self.future: asyncio.Future[PredictResponse] = loop.create_future()

@@ -127,13 +127,19 @@ class Tensor:
         stride = data.nbytes // info.dims[0]
         datum_type, index, name = info.datum_type, info.index, info.index_name
         viewed = memoryview(data.obj).nbytes // _MOST_HELD
+        copied = data.tobytes() if max(rows) * stride < viewed else None
         new, parts, stop = Tensor.__new__, [], 0
         for count in rows:
             start, stop = stop, stop + count * stride
             part = new(Tensor)  # a part of what was checked fits its facts
             part.info = TensorInfo([count, *tail], datum_type, index, name)
-            own = data[start:stop]
-            part._data = own if stop - start >= viewed else memoryview(own.tobytes())  # noqa: SLF001 - its own class
+            if copied is not None:
+                own = memoryview(copied[start:stop])
+            else:
+                own = data[start:stop]
+                if own.nbytes < viewed:
+                    own = memoryview(own.tobytes())
+            part._data = own  # noqa: SLF001 - its own class
             parts.append(part)
         return parts
 
