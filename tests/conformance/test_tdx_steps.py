@@ -292,6 +292,21 @@ def test_no_attribute_of_the_module_may_be_set_even_where_the_mask_leaves_it_out
     assert module(attributesMask="00" * 8).verify().verified
 
 
+def test_levels_are_ordered_as_intels_library_orders_them() -> None:
+    """The platform's components first, then the PCE's version, then those of TDX."""
+    by_pce = [
+        level("UpToDate", "2024-03-13", tdx=[0, 0, 2], pce=12),
+        level("OutOfDate", "2023-03-13", tdx=[0, 0, 3], pce=11),
+    ]
+    assert tcb_info(tcbLevels=by_pce).verify().tcb_status is TcbStatus.UP_TO_DATE
+    with pytest.raises(QuoteValidationError, match="highest to lowest"):
+        tcb_info(tcbLevels=by_pce[::-1]).verify()
+    by_tdx = [level("UpToDate", "2024-03-13", tdx=[0, 0, svn]) for svn in (3, 2)]
+    assert tcb_info(tcbLevels=by_tdx).verify().tcb_status is TcbStatus.UP_TO_DATE
+    with pytest.raises(QuoteValidationError, match="highest to lowest"):
+        tcb_info(tcbLevels=by_tdx[::-1]).verify()
+
+
 def test_the_modules_id_is_read_in_any_case() -> None:
     assert module(id="tdx_01").verify().verified
 

@@ -31,8 +31,7 @@ def enclave_signing_key(certificate_der: bytes) -> bytes:
         certificate_der: the enclave held data, one DER certificate and nothing after it.
 
     Returns:
-        The raw 32 bytes of an Ed25519 public key (extension 1.3.6.1.3.2, wire-protocol.md "Two
-        ports, two trust levels").
+        The raw 32 bytes of an Ed25519 public key (extension 1.3.6.1.3.2).
 
     Raises:
         AttestationError: not a certificate, or one that names no such key, or names two.

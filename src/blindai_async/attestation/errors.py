@@ -41,11 +41,12 @@ class AttestationError(BlindAIError):
 
 
 class IdentityError(AttestationError):
-    """The enclave runs other code than the policy names.
+    """The enclave or trust domain has another measurement than the policy names.
 
     Attributes:
-        expected_hash: the policy's MRENCLAVE (or MRSIGNER), hex.
-        measured_hash: the enclave's, hex.
+        expected_hash: the policy's, hex (of SGX an MRENCLAVE or MRSIGNER, of TDX an MRTD, RTMR or
+            another one; the message says which); several, where the policy allows several.
+        measured_hash: the measured one, hex.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class IdentityError(AttestationError):
 
 
 class DebugNotAllowedError(AttestationError):
-    """The enclave was started in debug mode, in which its host reads its memory at will."""
+    """It runs in debug mode, in which its host reads its memory at will."""
 
 
 class QuoteValidationError(AttestationError):
@@ -94,8 +95,8 @@ class EnclaveHeldDataError(QuoteValidationError):
     """The quote was made for other data than the certificate that came with it.
 
     Attributes:
-        expected_hash: the SHA-256 that the quote's report data holds, hex.
-        measured_hash: the SHA-256 of the enclave held data that came, hex.
+        expected_hash: what the quote's report data binds, hex: by default a SHA-256.
+        measured_hash: what the enclave held data that came would be bound by, hex.
     """
 
     def __init__(

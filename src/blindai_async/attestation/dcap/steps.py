@@ -71,10 +71,9 @@ def verify_dcap_attestation(
     11. All statuses are merged; the result is not `Revoked`. A TD may be advised to launch anew.
     12. The report data bind the enclave held data.
 
-    What it leaves to the caller: whether it is the *expected* enclave, and whether the TCB status
-    that is returned is good enough (`verify_claims`); and to speak only over TLS that is pinned to
-    the certificate that `enclave_held_data` is. Without a nonce a quote proves that the enclave has
-    existed and held these data, not that it runs now. TLS with the pinned key proves the rest.
+    It leaves to the caller whether it is the *expected* enclave with a good enough TCB status
+    (`verify_claims`), and to speak only over TLS that is pinned to the certificate that
+    `enclave_held_data` is: a quote without nonce does not prove that the enclave runs now.
 
     Args:
         quote: the quote, as it came.
@@ -98,16 +97,8 @@ def verify_dcap_attestation(
             the latter unproven, with what was read until then.
         ValueError: `at` has no time zone, or there is no such `binding`.
     """
-    return verify_with(
-        verify_collateral,
-        quote,
-        collateral,
-        enclave_held_data,
-        trust_root,
-        utc(at),
-        Binding(binding),
-        nonce,
-    )
+    terms = trust_root, utc(at), Binding(binding), nonce
+    return verify_with(verify_collateral, quote, collateral, enclave_held_data, *terms)
 
 
 class CollateralVerifier(Protocol):

@@ -150,8 +150,9 @@ def _platform_levels(
     return found
 
 
-def _rank(level: PlatformTcbLevel) -> tuple[bytes, bytes, int]:
-    return level.tcb.components, level.tdx_components, level.tcb.pce_svn
+def _rank(level: PlatformTcbLevel) -> tuple[bytes, int, bytes]:
+    # The order in which Intel's library sorts levels (TcbLevel::operator>).
+    return level.tcb.components, level.tcb.pce_svn, level.tdx_components
 
 
 def _components_v2(tcb: dict[str, Any]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
@@ -36,7 +35,6 @@ _PARTIAL: Final = frozenset(
         der.oid_bytes("2.5.29.27"),  # delta indicator: only changes
     }
 )
-_HEX_DIGITS: Final = frozenset(string.hexdigits)
 
 
 class RevocationList(NamedTuple):
@@ -92,12 +90,13 @@ def parse_crl(text: str) -> RevocationList:
 def _crl_bytes(text: str) -> bytes:
     if len(text) > MAX_CRL_CHARS:
         raise EvidenceError(f"a CRL has more than {MAX_CRL_CHARS} characters")
-    if _HEX_DIGITS.issuperset(text):
-        try:
-            return bytes.fromhex(text)
-        except ValueError as error:
-            raise EvidenceError("a CRL in hex has an odd number of digits") from error
-    return read_pem(text, CRL, max_chars=MAX_CRL_CHARS, max_blocks=1)[0]
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:  # the hyphens of PEM are not hex
+        return read_pem(text, CRL, max_chars=MAX_CRL_CHARS, max_blocks=1)[0]
+    if 2 * len(data) != len(text):
+        raise EvidenceError("a CRL in hex has something else than digits in it")
+    return data
 
 
 def _read_issuer(signed_part: bytes) -> bytes:

@@ -111,4 +111,7 @@ INTEL_SGX_ROOT: Final = TrustRoot(
     ),
     fingerprint=bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"),
 )
-"""Intel's root for SGX, the default everywhere (sgx-dcap.md, step 2)."""
+"""Intel's root for SGX and TDX, the default everywhere.
+
+Source: https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.pem
+"""
