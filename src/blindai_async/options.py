@@ -48,9 +48,10 @@ class Batching(BaseModel):
 
 
 class RetryPolicy(BaseModel):
-    """When a call that did not reach the server is sent again.
+    """When a call that may have reached the server is sent again.
 
-    Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
+    One that cannot have reached it, because the server was unreachable or refused the stream, is
+    sent again until its deadline, and spends none of this. Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
     of the model had been sent, or a `model_id` was given. Only when the server was not reached or
     the connection broke: never what it refused, and never what failed verification. All attempts
     together stay within the call's deadline.
@@ -60,8 +61,8 @@ class RetryPolicy(BaseModel):
         base_delay: seconds before the second attempt; doubled each time. What is waited is a random
             part of it, so that many callers do not come back at once.
         max_delay: seconds, at most.
-        budget: retries that the connection may spend. A call that succeeds earns back a tenth of
-            one: a server in trouble is not buried under retries.
+        budget: retries that the connection may spend: a server in trouble is not buried under them.
+            A call that succeeds earns back a tenth of one, and five seconds earn back all.
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
