@@ -51,10 +51,12 @@ class RetryPolicy(BaseModel):
     """When a call that may have reached the server is sent again.
 
     One that cannot have reached it, because the server was unreachable or refused the stream, is
-    sent again until its deadline, and spends none of this. Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
-    of the model had been sent, or a `model_id` was given. Only when the server was not reached or
-    the connection broke: never what it refused, and never what failed verification. All attempts
-    together stay within the call's deadline.
+    sent again until its deadline, and spends none of this.
+
+    Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
+    of the model had been sent, or a `model_id` was given. Only when the connection broke: never
+    what the server refused, and never what failed verification. All attempts together stay within
+    the call's deadline.
 
     Attributes:
         attempts: how often a call is sent, at most; 1 never sends again.

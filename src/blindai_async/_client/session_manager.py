@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 from grpc import ChannelConnectivity
 
 from blindai_async._client.config import plan_handshake
 from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
+from blindai_async._client.identity_change import CallbackError, tell_of_change
 from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
 from blindai_async._client.recovery import PeriodicCheck, Recovery, pause_before_try
+from blindai_async._client.retiring import RetiringSessions
 from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._client.stream_limiter import StreamLimiter
@@ -28,7 +29,6 @@ from blindai_async.errors import (
     BlindAIError,
     ConnectionClosedError,
     HardwareModeUnsupportedError,
-    SimulationModeWarning,
     TransportError,
     VersionError,
     own_instance,
@@ -63,14 +63,6 @@ _REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
 
 # What a try to connect may meet: the network, and files that cannot be read now.
 _FAILURES = (BlindAIError, OSError, ValueError)
-
-
-class _CallbackError(Exception):
-    """Carries what the caller's own callback raised."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class SessionManager:
@@ -109,7 +101,7 @@ class SessionManager:
         self._recovery = Recovery(self.link, self._try_to_connect)
         self._check = PeriodicCheck(self._check_channel)
         self._broken_at: float | None = None  # when the channel was first seen not connected
-        self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
+        self._retiring = RetiringSessions()
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
         self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._renewed_at = float("-inf")
@@ -221,10 +213,7 @@ class SessionManager:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        retiring = list(self._retiring.values())
-        for task in retiring:
-            task.cancel()  # which closes the session now
-        await asyncio.gather(*retiring, return_exceptions=True)
+        await self._retiring.close()
 
     # The session
 
@@ -278,7 +267,7 @@ class SessionManager:
     async def _join_renewal(self, deadline: Deadline) -> EnclaveSession:
         try:
             return await self._renewal.join(deadline)
-        except _CallbackError as carried:
+        except CallbackError as carried:
             raise own_instance(carried.error) from None
 
     async def _renew(self) -> EnclaveSession:
@@ -324,11 +313,12 @@ class SessionManager:
         self._broken_at = None
         self._check.begin(_CHECK_INTERVAL)
         if old is not None:
-            self._retire(old, grace=self._config.timeouts.call)
+            self._retiring.add(old, grace=self._config.timeouts.call)
         try:
             if known is not None and known.certificate != enclave.certificate:
-                self._announce(known, enclave)
-        except _CallbackError as carried:
+                self.changes += 1
+                tell_of_change(known, enclave, self._config.on_identity_change)
+        except CallbackError as carried:
             self.link.fail_waiting(carried.error)
             raise
         finally:
@@ -346,31 +336,6 @@ class SessionManager:
             if self._config.max_attestation_age is not None:
                 age = self._config.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age
-
-    def _announce(self, known: Enclave, enclave: Enclave) -> None:
-        """Tell of an enclave with another identity.
-
-        Raises:
-            _CallbackError: with what the caller's callback raised, or a warning that is an error.
-        """
-        self.changes += 1
-        callback = self._config.on_identity_change
-        try:
-            if enclave.claims is None:
-                warnings.warn(
-                    "simulation mode: the server shows another certificate than before, and it is "
-                    "taken: nothing proves whose it is",
-                    SimulationModeWarning,
-                    stacklevel=2,
-                )
-                return
-            log.warning(
-                "the enclave has a new identity; its evidence passed, the channel is pinned to it"
-            )
-            if callback is not None and known.claims is not None:
-                callback(known.claims, enclave.claims)
-        except Exception as error:  # noqa: BLE001 - the caller's own; carried to those who waited
-            raise _CallbackError(error) from None
 
     # The link, up and down
 
@@ -437,7 +402,7 @@ class SessionManager:
                 await self._renewal.join(deadline)
             elif self.plan is not None and self._proven is not None:
                 await self._pin(self.plan, self._proven, deadline)
-        except (*_REFUSALS, _CallbackError):
+        except (*_REFUSALS, CallbackError):
             return None  # those who waited have been told
         except _FAILURES as error:
             return await self._reason_of(error)
@@ -460,9 +425,9 @@ class SessionManager:
         log.warning("new evidence was refused: %s", refusal)
         self._refusal = refusal
         session, self._session = self._session, None
-        for each in (session, *self._retiring):
-            if each is not None:
-                self._retire(each, grace=0)
+        self._retiring.cut_short()
+        if session is not None:
+            self._retiring.add(session, grace=0)
         self.link.become(SessionState.REFUSED, str(refusal))
 
     def _raise_refusal(self, unless_older_than: float = float("inf")) -> None:
@@ -479,13 +444,3 @@ class SessionManager:
         if self.link.state is SessionState.CLOSED:
             raise ConnectionClosedError("the connection was closed during the call") from error
         self._raise_refusal()
-
-    def _retire(self, session: EnclaveSession, grace: float) -> None:
-        """Close a session that was replaced; its calls get `grace` seconds to finish."""
-        earlier = self._retiring.get(session)
-        if earlier is not None:
-            earlier.cancel()  # which closes it now
-            return
-        task = asyncio.get_running_loop().create_task(session.retire(grace))
-        self._retiring[session] = task
-        task.add_done_callback(lambda _: self._retiring.pop(session, None))
