@@ -7,7 +7,6 @@ the reason, evidence is fetched and verified as at the start, and only what pass
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from blindai_async._client.config import plan_handshake
 from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
 from blindai_async._client.identity_change import CallbackError, tell_of_change
 from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
-from blindai_async._client.recovery import PeriodicCheck, Recovery, pause_before_try
+from blindai_async._client.opening import open_with_patience
+from blindai_async._client.recovery import PeriodicCheck, Recovery
 from blindai_async._client.retiring import RetiringSessions
 from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
@@ -133,36 +133,19 @@ class SessionManager:
                 self.link.become(SessionState.CLOSED)  # the last who waited was cancelled
 
     async def _open(self) -> None:
-        started, tries = time.monotonic(), 0
-        patience = self._config.open_patience
+        timeout, patience = self._config.timeouts.connect, self._config.open_patience
         try:
-            while True:
-                tries += 1
-                left = patience - (time.monotonic() - started)
-                connect = self._config.timeouts.connect
-                deadline = Deadline(min(connect, left) if patience else connect, "connect")
-                try:
-                    plan = await plan_handshake(self._config, deadline)
-                    await self._pin(plan, await attest_server(plan, deadline), deadline)
-                except TransportError as error:
-                    pause = pause_before_try(time.monotonic() - started)
-                    left = patience - (time.monotonic() - started)
-                    if left <= pause:
-                        if not patience:
-                            raise
-                        whole = Deadline(patience, "connect")
-                        whole.outage = f"tried {tries} times: {error}"
-                        raise whole.exceeded() from error
-                    log.debug("connecting failed (%s); next try in %.2f s", error, pause)
-                else:
-                    break
-                await asyncio.sleep(pause)
+            await open_with_patience(self._connect_first, timeout, patience)
             self._affinity = LoopAffinity()
             self.link.become(SessionState.UP)
         except BaseException as error:
             self._failure = error if isinstance(error, BlindAIError) else None
             self.link.become(SessionState.CLOSED)
             raise
+
+    async def _connect_first(self, deadline: Deadline) -> None:
+        plan = await plan_handshake(self._config, deadline)
+        await self._pin(plan, await attest_server(plan, deadline), deadline)
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
