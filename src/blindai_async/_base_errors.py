@@ -6,30 +6,6 @@ import builtins
 import copy
 from typing import Any
 
-__all__ = [
-    "BatchingWarning",
-    "BlindAIError",
-    "CloudLookupError",
-    "CollateralError",
-    "ConnectionClosedError",
-    "DeadlineExceededError",
-    "HardwareModeUnsupportedError",
-    "ModelNotFoundError",
-    "PolicyFormatError",
-    "ProofFormatError",
-    "RequestRejectedError",
-    "SecurityWarning",
-    "SignatureError",
-    "SimulationModeWarning",
-    "TensorError",
-    "TensorMismatchError",
-    "TransportError",
-    "UntrustedRootWarning",
-    "UnverifiedHostWarning",
-    "VersionError",
-    "own_instance",
-]
-
 
 def _rebuild(cls: type[BlindAIError], args: tuple[Any, ...], state: dict[str, Any]) -> BlindAIError:
     error = cls.__new__(cls, *args)

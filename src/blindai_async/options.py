@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -29,7 +29,7 @@ class Timeouts(BaseModel):
         upload: for one `upload_model`.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     connect: PositiveFloat = 15.0
     call: PositiveFloat = 60.0
@@ -78,7 +78,7 @@ class Batching(BaseModel):
             is always one of them. Names are those that the upload's `input_specs` gave.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_batch_size: PositiveInt = 64
     max_delay: NonNegativeFloat = 0.0
@@ -95,23 +95,26 @@ class Batching(BaseModel):
 
 
 class RetryPolicy(BaseModel):
-    """When a call that did not reach the server is sent again.
+    """When a call that may have reached the server is sent again.
+
+    One that cannot have reached it, because the server was unreachable or refused the stream, is
+    sent again until its deadline, and spends none of this.
 
     Only what is safe to send twice is: `predict` and `delete_model`; `upload_model` where nothing
-    of the model had been sent, or a `model_id` was given. Only when the server was not reached or
-    the connection broke: never what it refused, and never what failed verification. All attempts
-    together stay within the call's deadline.
+    of the model had been sent, or a `model_id` was given. Only when the connection broke: never
+    what the server refused, and never what failed verification. All attempts together stay within
+    the call's deadline.
 
     Attributes:
         attempts: how often a call is sent, at most; 1 never sends again.
         base_delay: seconds before the second attempt; doubled each time. What is waited is a random
             part of it, so that many callers do not come back at once.
         max_delay: seconds, at most.
-        budget: retries that the connection may spend. A call that succeeds earns back a tenth of
-            one: a server in trouble is not buried under retries.
+        budget: retries that the connection may spend: a server in trouble is not buried under them.
+            A call that succeeds earns back a tenth of one, and five seconds earn back all.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     attempts: PositiveInt = 6
     base_delay: PositiveFloat = 0.1

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import socket
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
@@ -37,7 +37,7 @@ class TensorSpec(BaseModel):
         name: its name in the model, or "".
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     dtype: _Dtype = ModelDatumType.F32
     dims: tuple[_Dim, ...] = ()
@@ -47,7 +47,7 @@ class TensorSpec(BaseModel):
 class ModelSpec(BaseModel):
     """What a model takes and gives, where the ONNX file itself does not tell."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
@@ -66,7 +66,7 @@ class ClientInfo(BaseModel):
         user_agent_version: this package's version.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     uid: str = ""
     platform_name: str = ""

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Batcher", "Predictor"]
-
 # Kinds that are remembered while they have no callers; a client that never sends the same shape
 # twice must not fill the memory.
 _MAX_QUEUES = 1024

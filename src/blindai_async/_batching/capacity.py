@@ -11,8 +11,6 @@ from blindai_async.errors import DeadlineExceededError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["QueueCapacity"]
-
 
 class QueueCapacity:
     """The places of a queue; whoever finds none waits outside, in order.

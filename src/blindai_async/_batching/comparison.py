@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from blindai_async.options import Batching
 
-__all__ = ["Tolerance", "largest_difference", "typical_magnitudes"]
-
 # (relative, absolute) by the width of a float. A matrix product of one row and one of many rows
 # round differently: in float32 by some 1e-6 of the sum's terms, a network of many layers by more.
 _DEFAULTS = {4: (2e-5, 1e-6), 8: (1e-9, 1e-12)}

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from blindai_async.tensors.dtypes import ModelDatumType
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["BatchKey", "OutputSignature", "batch_key", "join", "output_signature", "shared_inputs"]
-
 # What the rows of one request have in common: the model, and of each input its rank, its dtype and
 # the shape of a row, or its bytes where it has no rows. Flat, since it is made and hashed for every
 # call.

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from blindai_async._batching.queue import PendingRequest
 
-__all__ = ["DeadlineTimer"]
-
 _NEVER = float("inf")
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
 
-__all__ = ["BatchDispatcher", "closed_error"]
-
 _AUDITED = 8  # callers of an audited batch: each of them costs a request of its own
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from blindai_async._batching.verdict import Verdict
     from blindai_async.options import Batching, Independence
 
-__all__ = ["RowIndependence", "State"]
-
 _OBSERVATIONS = 8  # of them the first probes are made
 _AUDIT_AFTER = 8  # batches, the first time; then after thrice as many each time
 # Seconds until a kind whose calls go alone is probed anew: the first time, and at most.

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.proofs.responses import PredictResponse
 
-__all__ = ["Predictor"]
-
 
 class Predictor(Protocol):
     """Sends one request, whoever's rows are in it."""

@@ -13,15 +13,6 @@ if TYPE_CHECKING:
 
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = [
-    "Block",
-    "distinct",
-    "gentle_variants",
-    "outlier",
-    "own_copies",
-    "repeated",
-]
-
 # A neighbour that is so much larger moves what a batch has in common: a quantisation's scale, a
 # mean, a largest value, a threshold. One that is so much smaller moves a least value.
 _OUTLIERS = (1e4, -1e4, 1e12, 1e-6, -1e8, 0.0)

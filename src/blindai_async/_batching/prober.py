@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Prober"]
-
 log = logging.getLogger("blindai_async")
 
 _AT_ONCE = 2  # probes under way: they share the channel with the callers

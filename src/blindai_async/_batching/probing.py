@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from blindai_async._batching.predictor import Predictor
     from blindai_async.options import Batching
 
-__all__ = ["Probe"]
-
 _REQUEST_SECONDS = 15.0  # a full batch that takes longer is tried at half the size
 _PROBE_SECONDS = 60.0
 _REPLY_BYTES = 32 << 20  # of one trial

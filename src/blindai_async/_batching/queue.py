@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Batch", "BatchQueue", "PendingRequest"]
-
 
 class PendingRequest:
     """One caller, from the queue to its result."""

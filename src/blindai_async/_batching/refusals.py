@@ -9,8 +9,6 @@ from blindai_async.errors import RequestRejectedError
 if TYPE_CHECKING:
     from blindai_async.errors import TransportError
 
-__all__ = ["is_refusal", "is_too_large"]
-
 # What a server or gRPC says of a request or a reply that is too large. Any other
 # RESOURCE_EXHAUSTED is a server that has too much to do at the moment.
 _TOO_LARGE = ("larger than max", "too large", "too big", "too long", "exceeds")

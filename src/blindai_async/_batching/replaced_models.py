@@ -12,8 +12,6 @@ from blindai_async.errors import RequestRejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ReplacedModels", "is_called"]
-
 _MAY_FOLLOW = 10.0  # seconds within which a model may take its place after its upload has failed
 
 

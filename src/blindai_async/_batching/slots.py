@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blindai_async._batching.queue import BatchQueue
 
-__all__ = ["SlotShares"]
-
 _FEW = 4  # callers of a kind at once
 
 

@@ -11,8 +11,6 @@ from blindai_async.errors import ConnectionClosedError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["CallScope", "CallScopes"]
-
 
 class CallScopes(ActiveCalls):
     """The scopes that are entered now."""

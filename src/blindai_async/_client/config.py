@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from blindai_async.attestation import AttestationCache, Claims, TrustRoot
     from blindai_async.collateral import CollateralSource
 
-__all__ = [
-    "ConnectionConfig",
-    "check_model_id",
-    "check_options",
-    "check_seconds",
-    "check_timeout",
-    "plan_handshake",
-    "warn_of_missing_protection",
-]
-
 # gRPC keeps the size in an int of 32 bits.
 _MAX_REPLY_BYTES = 2**31 - 1
 

@@ -72,8 +72,6 @@ if TYPE_CHECKING:
     from blindai_async.specs import ModelSpec
     from blindai_async.tensors.dtypes import ModelDatumType
 
-__all__ = ["AsyncConnection", "connect"]
-
 
 class AsyncConnection(InferenceClient):
     """A connection to one BlindAI server, and to the enclave in it.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-__all__ = ["log_everything"]
-
 
 def log_everything() -> None:
     """Log this package to stderr, and gRPC too where it can still be told to, in this process.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
+from blindai_async._client.identity_change import CallbackError
+from blindai_async._transport.deadline import Deadline
 from blindai_async.collateral.renewal import renewal_time
+from blindai_async.errors import BlindAIError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-__all__ = ["EarlyRenewal"]
+log = logging.getLogger("blindai_async")
 
 # Seconds between two tries, and how many there are at most before the evidence expires.
 _MIN_INTERVAL = 0.5
@@ -23,6 +29,7 @@ class EarlyRenewal:
     def __init__(self) -> None:
         self._from = self._until = float("inf")  # by the clock on the wall
         self._tried_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None  # asyncio itself keeps no task alive
 
     def note(self, valid_from: datetime, valid_until: datetime) -> None:
         """Take note of how long accepted evidence is valid, by collateral that was fetched."""
@@ -38,3 +45,22 @@ class EarlyRenewal:
             return False
         self._tried_at = now
         return True
+
+    def begin(self, attest: Callable[[Deadline], Awaitable[object]], seconds: float) -> None:
+        """Attest anew in a task of its own, for no longer than `seconds`.
+
+        The old evidence still counts: what fails is tried again later, and reaches no caller.
+        """
+
+        async def renew() -> None:
+            try:
+                await attest(Deadline(seconds, "attest"))
+            except (BlindAIError, CallbackError, OSError, ValueError) as error:
+                log.info("no newer evidence yet: %s", error)
+
+        self._task = asyncio.get_running_loop().create_task(renew())
+
+    def stop(self) -> None:
+        """End what `begin` has begun."""
+        if self._task is not None:
+            self._task.cancel()

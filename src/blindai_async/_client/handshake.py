@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     )
     from blindai_async.collateral import CollateralSource
 
-__all__ = ["Enclave", "HandshakePlan", "attest_server", "open_attested_port", "why_unreachable"]
-
 _NONCE_BYTES = 32
 
 # Verification steps that look at collateral: a newer one may pass where one from a cache did not.

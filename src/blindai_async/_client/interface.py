@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     )
     from blindai_async.specs import ModelSpec
 
-__all__ = ["InferenceClient"]
-
 
 class InferenceClient(ABC):
     """Uploads models to enclaves, and runs them there."""

@@ -8,8 +8,6 @@ import threading
 
 from blindai_async.errors import ConnectionClosedError
 
-__all__ = ["LoopAffinity", "refuse_after_fork"]
-
 _forks = [0]  # between this process and the one that imported the package first
 _opened_after = [-1]  # forks, in the process that opened a connection: none has yet
 

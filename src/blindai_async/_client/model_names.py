@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import PredictResponse, UploadModelResponse
     from blindai_async.specs import ModelSpec
 
-__all__ = ["ModelNames"]
-
 _MAX_MODELS = 1024
 
 

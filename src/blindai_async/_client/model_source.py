@@ -14,8 +14,6 @@ from blindai_async._transport.threads import Purpose, run_in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-__all__ = ["ModelSource", "open_model"]
-
 # Read and hashed in one visit to a worker thread: long enough to be worth the visit, short enough
 # that memory stays flat.
 _BLOCK = 2 << 20

@@ -17,8 +17,6 @@ from blindai_async.tensors.unsupported import unsupported_type
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["OnnxNames", "check_onnx_file"]
-
 _GRAPH = 7  # of ModelProto
 _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of GraphProto
 _TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14  # of TensorProto

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     Call: TypeAlias = Callable[[Any], Coroutine[Any, Any, PredictResponse]]
     Outcome: TypeAlias = PredictResponse | BaseException
 
-__all__ = ["predict_many"]
-
 # Calls that are started, or cancelled, before the event loop has its turn: each takes it some tens
 # of microseconds.
 _SLICE = 32

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import PredictResponse
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = ["Predictions"]
-
 
 class Predictions:
     """Makes a connection's predictions.

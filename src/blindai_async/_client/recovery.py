@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from blindai_async._client.session_state import Link
 
-__all__ = ["PeriodicCheck", "Recovery", "pause_before_try"]
-
 # Between two tries to connect: a tenth of what the outage has lasted, within these seconds.
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 2.0

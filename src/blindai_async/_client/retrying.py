@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from blindai_async._transport.deadline import Deadline
     from blindai_async.options import RetryPolicy
 
-__all__ = ["RetryBudget", "RetryingCaller", "is_retryable"]
-
 log = logging.getLogger("blindai_async")
 
 # Of gRPC and ours, in seconds: with more time left, it was the peer that had no more.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from blindai_async._wire.tensor_data import OutgoingTensor
     from blindai_async.specs import ClientInfo, ModelSpec, TensorSpec
 
-__all__ = ["EnclaveSession"]
-
 # Verifying a signature hashes all that is signed; from here on it is done off the event loop.
 _LARGE_REPLY = 1 << 20
 

@@ -7,10 +7,8 @@ the reason, evidence is fetched and verified as at the start, and only what pass
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 from grpc import ChannelConnectivity
@@ -19,8 +17,11 @@ from blindai_async._base_errors import own_instance
 from blindai_async._client.config import plan_handshake
 from blindai_async._client.early_renewal import EarlyRenewal
 from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
+from blindai_async._client.identity_change import CallbackError, tell_of_change
 from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
-from blindai_async._client.recovery import PeriodicCheck, Recovery, pause_before_try
+from blindai_async._client.opening import open_with_patience
+from blindai_async._client.recovery import PeriodicCheck, Recovery
+from blindai_async._client.retiring import RetiringSessions
 from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
 from blindai_async._client.stream_limiter import StreamLimiter
@@ -30,7 +31,6 @@ from blindai_async.errors import (
     BlindAIError,
     ConnectionClosedError,
     HardwareModeUnsupportedError,
-    SimulationModeWarning,
     TransportError,
     VersionError,
 )
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from blindai_async._client.handshake import Enclave, HandshakePlan
     from blindai_async._client.session import EnclaveSession
     from blindai_async._transport.attested_port import AttestedPort
-
-__all__ = ["SessionManager"]
 
 log = logging.getLogger("blindai_async")
 
@@ -64,14 +62,6 @@ _REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
 
 # What a try to connect may meet: the network, and files that cannot be read now.
 _FAILURES = (BlindAIError, OSError, ValueError)
-
-
-class _CallbackError(Exception):
-    """Carries what the caller's own callback raised."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class SessionManager:
@@ -110,13 +100,12 @@ class SessionManager:
         self._recovery = Recovery(self.link, self._try_to_connect)
         self._check = PeriodicCheck(self._check_channel)
         self._broken_at: float | None = None  # when the channel was first seen not connected
-        self._retiring: dict[EnclaveSession, asyncio.Task[None]] = {}
+        self._retiring = RetiringSessions()
         self._valid_until = float("inf")  # of the evidence, by the clock on the wall
         self._early = EarlyRenewal()
         self._old_at = float("inf")  # when it has reached the age that the caller allows
         self._renewed_at = float("-inf")
         self._evidence_interval = _MIN_INTERVAL
-        self._early_renewal: asyncio.Task[EnclaveSession] | None = None
 
     # Opening and closing
 
@@ -144,36 +133,19 @@ class SessionManager:
                 self.link.become(SessionState.CLOSED)  # the last who waited was cancelled
 
     async def _open(self) -> None:
-        started, tries = time.monotonic(), 0
-        patience = self._config.open_patience
+        timeout, patience = self._config.timeouts.connect, self._config.open_patience
         try:
-            while True:
-                tries += 1
-                left = patience - (time.monotonic() - started)
-                connect = self._config.timeouts.connect
-                deadline = Deadline(min(connect, left) if patience else connect, "connect")
-                try:
-                    plan = await plan_handshake(self._config, deadline)
-                    await self._pin(plan, await attest_server(plan, deadline), deadline)
-                except TransportError as error:
-                    pause = pause_before_try(time.monotonic() - started)
-                    left = patience - (time.monotonic() - started)
-                    if left <= pause:
-                        if not patience:
-                            raise
-                        whole = Deadline(patience, "connect")
-                        whole.outage = f"tried {tries} times: {error}"
-                        raise whole.exceeded() from error
-                    log.debug("connecting failed (%s); next try in %.2f s", error, pause)
-                else:
-                    break
-                await asyncio.sleep(pause)
+            await open_with_patience(self._connect_first, timeout, patience)
             self._affinity = LoopAffinity()
             self.link.become(SessionState.UP)
         except BaseException as error:
             self._failure = error if isinstance(error, BlindAIError) else None
             self.link.become(SessionState.CLOSED)
             raise
+
+    async def _connect_first(self, deadline: Deadline) -> None:
+        plan = await plan_handshake(self._config, deadline)
+        await self._pin(plan, await attest_server(plan, deadline), deadline)
 
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
@@ -218,23 +190,20 @@ class SessionManager:
         """Close every channel, and end whatever is under way, at once."""
         self.link.become(SessionState.CLOSED)
         self._check.stop()
+        self._early.stop()
         self._recovery.stop()
         await self._opening.stop()
         await self._renewal.stop()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        retiring = list(self._retiring.values())
-        for task in retiring:
-            task.cancel()  # which closes the session now
-        await asyncio.gather(*retiring, return_exceptions=True)
+        await self._retiring.close()
 
     # The session
 
     def usable_session(self) -> EnclaveSession | None:
         """The session, where it can be used without waiting for anything."""
         if self.link.state is SessionState.UP and self._is_fresh():
-            self._renew_before_expiry()
             return self._session
         return None
 
@@ -282,7 +251,7 @@ class SessionManager:
     async def _join_renewal(self, deadline: Deadline) -> EnclaveSession:
         try:
             return await self._renewal.join(deadline)
-        except _CallbackError as carried:
+        except CallbackError as carried:
             raise own_instance(carried.error) from None
 
     async def _renew(self) -> EnclaveSession:
@@ -328,26 +297,17 @@ class SessionManager:
         self._broken_at = None
         self._check.begin(_CHECK_INTERVAL)
         if old is not None:
-            self._retire(old, grace=self._config.timeouts.call)
+            self._retiring.add(old, grace=self._config.timeouts.call)
         try:
             if known is not None and known.certificate != enclave.certificate:
-                self._announce(known, enclave)
-        except _CallbackError as carried:
+                self.changes += 1
+                tell_of_change(known, enclave, self._config.on_identity_change)
+        except CallbackError as carried:
             self.link.fail_waiting(carried.error)
             raise
         finally:
             self._become_up()
         return session
-
-    def _renew_before_expiry(self) -> None:
-        """Attest anew beside the calls, where newer collateral can be had and is soon needed."""
-        if self._config.reattest == "never" or self._renewal.running:
-            return
-        if self._early.is_due():
-            deadline = Deadline(self._config.timeouts.connect, "attest")
-            renewal = asyncio.get_running_loop().create_task(self._renewal.join(deadline))
-            renewal.add_done_callback(_log_failure)
-            self._early_renewal = renewal  # asyncio itself keeps no task alive
 
     def _is_fresh(self) -> bool:
         return time.time() < self._valid_until and time.monotonic() < self._old_at
@@ -362,31 +322,6 @@ class SessionManager:
             if self._config.max_attestation_age is not None:
                 age = self._config.max_attestation_age.total_seconds()
                 self._old_at = time.monotonic() + age
-
-    def _announce(self, known: Enclave, enclave: Enclave) -> None:
-        """Tell of an enclave with another identity.
-
-        Raises:
-            _CallbackError: with what the caller's callback raised, or a warning that is an error.
-        """
-        self.changes += 1
-        callback = self._config.on_identity_change
-        try:
-            if enclave.claims is None:
-                warnings.warn(
-                    "simulation mode: the server shows another certificate than before, and it is "
-                    "taken: nothing proves whose it is",
-                    SimulationModeWarning,
-                    stacklevel=2,
-                )
-                return
-            log.warning(
-                "the enclave has a new identity; its evidence passed, the channel is pinned to it"
-            )
-            if callback is not None and known.claims is not None:
-                callback(known.claims, enclave.claims)
-        except Exception as error:  # noqa: BLE001 - the caller's own; carried to those who waited
-            raise _CallbackError(error) from None
 
     # The link, up and down
 
@@ -428,6 +363,8 @@ class SessionManager:
         session, state = self._session, self.link.state
         if session is None or state not in {SessionState.UP, SessionState.DOWN}:
             return _CHECK_INTERVAL
+        if self._config.reattest == "auto" and not self._renewal.running and self._early.is_due():
+            self._early.begin(self._renewal.join, self._config.timeouts.connect)
         connectivity = session.connect()
         now = time.monotonic()
         if connectivity is ChannelConnectivity.READY:
@@ -453,7 +390,7 @@ class SessionManager:
                 await self._renewal.join(deadline)
             elif self.plan is not None and self._proven is not None:
                 await self._pin(self.plan, self._proven, deadline)
-        except (*_REFUSALS, _CallbackError):
+        except (*_REFUSALS, CallbackError):
             return None  # those who waited have been told
         except _FAILURES as error:
             return await self._reason_of(error)
@@ -476,9 +413,9 @@ class SessionManager:
         log.warning("new evidence was refused: %s", refusal)
         self._refusal = refusal
         session, self._session = self._session, None
-        for each in (session, *self._retiring):
-            if each is not None:
-                self._retire(each, grace=0)
+        self._retiring.cut_short()
+        if session is not None:
+            self._retiring.add(session, grace=0)
         self.link.become(SessionState.REFUSED, str(refusal))
 
     def _raise_refusal(self, unless_older_than: float = float("inf")) -> None:
@@ -495,19 +432,3 @@ class SessionManager:
         if self.link.state is SessionState.CLOSED:
             raise ConnectionClosedError("the connection was closed during the call") from error
         self._raise_refusal()
-
-    def _retire(self, session: EnclaveSession, grace: float) -> None:
-        """Close a session that was replaced; its calls get `grace` seconds to finish."""
-        earlier = self._retiring.get(session)
-        if earlier is not None:
-            earlier.cancel()  # which closes it now
-            return
-        task = asyncio.get_running_loop().create_task(session.retire(grace))
-        self._retiring[session] = task
-        task.add_done_callback(lambda _: self._retiring.pop(session, None))
-
-
-def _log_failure(renewal: asyncio.Task[EnclaveSession]) -> None:
-    """The old evidence still counts: a renewal that failed is tried again, and told to nobody."""
-    if not renewal.cancelled() and renewal.exception() is not None:
-        log.info("no newer evidence yet: %s", renewal.exception())

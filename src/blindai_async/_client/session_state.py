@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["Link", "Outage", "SessionState", "WhenDown", "patience_of"]
-
 log = logging.getLogger("blindai_async")
 
 WhenDown = Literal["wait", "fail"] | float

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["SingleFlight"]
-
 _T = TypeVar("_T")
 
 

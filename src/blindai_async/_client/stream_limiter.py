@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["StreamLimiter"]
-
 # How many calls go out at first when a server has come back: it is not to be buried under all that
 # have waited. Each answer lets one more go out, so that the number doubles with each round.
 _FIRST_SLICE = 16

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from blindai_async.proofs.responses import UploadModelResponse
     from blindai_async.specs import ModelSpec
 
-__all__ = ["upload"]
-
 
 async def upload(
     caller: RetryingCaller,

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from blindai_async._telemetry.stats import ModelBatching
 
-__all__ = ["Durations", "Recorder"]
-
 # Durations are counted in buckets, eight for each doubling: percentiles are exact to 9 %.
 _PER_OCTAVE = 8
 _OCTAVES = 32

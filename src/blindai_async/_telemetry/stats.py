@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-__all__ = ["ConnectionStats", "ModelBatching", "Percentiles"]
 
 
 class Percentiles(BaseModel):
     """Percentiles of a duration, in seconds, each exact to 9 %; 0 where nothing was measured."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     count: int = 0
     p50: float = 0.0
@@ -40,7 +38,7 @@ class ModelBatching(BaseModel):
         max_rows: rows that a batch may have now, of the kind with the most; 0 where none is joined.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     state: Literal["joined", "probing", "alone"]
     why: str = ""
@@ -68,7 +66,7 @@ class ConnectionStats(BaseModel):
         models: of each model that was called through the batcher, whether its calls are joined.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     calls: int
     rpcs: int

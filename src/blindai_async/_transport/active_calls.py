@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-__all__ = ["ActiveCalls"]
-
 
 class ActiveCalls:
     """Counts calls, and wakes those who wait until none is left.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
         UnaryUnaryMultiCallable,
     )
 
-__all__ = ["AttestedPort"]
-
 
 class AttestedPort:
     """Speaks to the enclave, over the channel that ends inside it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import grpc
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from grpc.aio import Channel, ClientInterceptor
 
     from blindai_async._transport.deadline import Deadline
-
-__all__ = [
-    "MAX_UNTRUSTED_REPLY",
-    "ChannelLimits",
-    "open_channel",
-    "wait_until_ready",
-]
 
 # Evidence takes some 25 KB; whoever answers on the untrusted port may send more only in vain.
 MAX_UNTRUSTED_REPLY = 4 << 20
@@ -40,7 +33,7 @@ class ChannelLimits(BaseModel):
             an attack (see `Heartbeat`).
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_reply_bytes: PositiveInt
     max_streams: PositiveInt = 100

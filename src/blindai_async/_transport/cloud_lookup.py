@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["CloudEnclave", "lookup_enclave"]
-
 _DEFAULT_URL = "api.cloud.mithrilsecurity.io"
 _MAX_REPLY = 1 << 16
 

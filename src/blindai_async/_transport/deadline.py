@@ -12,8 +12,6 @@ from blindai_async._base_errors import DeadlineExceededError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Deadline"]
-
 # Three years. gRPC's clock ends in some 290, and what lies beyond, it takes for past.
 _LONGEST = 1e8
 

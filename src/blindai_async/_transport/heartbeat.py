@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from grpc.aio import Channel, UnaryUnaryMultiCallable
 
-__all__ = ["Heartbeat"]
-
 # A standard service, free of side effects. A server that does not have it says so: that will do.
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from blindai_async._transport.address import ServerAddress
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["fetch_host_certificate", "pem_from_der", "read_certificate", "why_not_reached"]
-
 _MAX_CERTIFICATE_FILE = 1 << 20
 
 # For one address, to find out why it was not reached.

@@ -1,15 +1,5 @@
 """The paths of the calls: part of the wire, unlike the package names of our messages."""
 
-__all__ = [
-    "DELETE_MODEL",
-    "GET_CERTIFICATE",
-    "GET_ENCLAVE",
-    "GET_EVIDENCE",
-    "GET_SERVER_INFO",
-    "RUN_MODEL",
-    "SEND_MODEL",
-]
-
 GET_CERTIFICATE = "/untrusted.Attestation/GetCertificate"
 GET_EVIDENCE = "/untrusted.Attestation/GetSgxQuoteWithCollateral"
 GET_SERVER_INFO = "/untrusted.Attestation/GetServerInfo"

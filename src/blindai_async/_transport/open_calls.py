@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.heartbeat import Heartbeat
 
-__all__ = ["GRPC_FIRST", "OpenCalls"]
-
 # Seconds after the deadline in which gRPC may end the call itself: its status can be the peer's.
 GRPC_FIRST = 0.05
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ["MappedErrors", "from_rpc_error", "presentable", "without_frames"]
-
 _Error = TypeVar("_Error", bound=BaseException)
 
 _Code = grpc.StatusCode

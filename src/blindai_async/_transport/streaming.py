@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from grpc.aio import StreamUnaryCall, StreamUnaryMultiCallable
 
-__all__ = ["send"]
-
 _T = TypeVar("_T")
 
 # Statuses that say nothing of why a server ended a call: it did not refuse it, gRPC may have made

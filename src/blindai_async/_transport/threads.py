@@ -15,8 +15,6 @@ from anyio.lowlevel import RunVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Purpose", "run_in_thread"]
-
 _T = TypeVar("_T")
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from blindai_async._transport.deadline import Deadline
 
-__all__ = ["UntrustedPort"]
-
 _Reply = TypeVar("_Reply", bound=Message)
 
 

@@ -7,8 +7,6 @@ from typing import Any
 from blindai_async._pb import untrusted_pb2
 from blindai_async.attestation import SgxCollateral, SgxEvidence
 
-__all__ = ["evidence_from_message", "evidence_to_message"]
-
 _COLLATERAL_FIELDS = tuple(untrusted_pb2.SgxCollateral.DESCRIPTOR.fields_by_name)
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-__all__ = ["Field", "WireFormatError", "fields", "varint"]
-
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 
 _MAX_VARINT_BYTES = 10

@@ -24,8 +24,6 @@ from blindai_async.errors import ProofFormatError, TensorError
 if TYPE_CHECKING:
     from blindai_async.tensors.tensor import Tensor
 
-__all__ = ["RunModelPayload", "read_run_model_payload", "read_usual_reply", "split_reply"]
-
 _SEND_MODEL_PAYLOAD, _RUN_MODEL_PAYLOAD = 2, 3
 _MAX_ID_BYTES = 4096
 

@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 
     from blindai_async.tensors.inputs import InputTensor
 
-__all__ = [
-    "OutgoingTensor",
-    "outgoing",
-    "read_tensor_data",
-    "request_frames",
-    "request_message",
-]
-
 _INPUT_TENSORS = b"\x0a"  # RunModelRequest.input_tensors = 1
 _INFO = b"\x0a"  # TensorData.info = 1
 _BYTES_DATA = b"\x12"  # TensorData.bytes_data = 2

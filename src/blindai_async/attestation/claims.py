@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -131,7 +131,7 @@ class Platform(BaseModel):
         instance_id: which machine this is, 16 bytes: never in a repr.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         defer_build=True, frozen=True, extra="forbid", ser_json_bytes="hex", val_json_bytes="hex"
     )
 
@@ -178,7 +178,7 @@ class Claims(BaseModel):
         steps: the outcome of each of the twelve steps.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         defer_build=True, frozen=True, extra="forbid", ser_json_bytes="hex", val_json_bytes="hex"
     )
 

@@ -6,6 +6,8 @@ them. The field names are those of the wire's messages.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["SgxCollateral", "SgxEvidence"]
@@ -27,7 +29,9 @@ class SgxCollateral(BaseModel):
         pck_signing_chain: PEM, the platform CA and the root; "" where the quote carries them.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", strict=True
+    )
 
     version: int = 0
     pck_crl_issuer_chain: str
@@ -53,7 +57,7 @@ class SgxEvidence(BaseModel):
             the server's word: a proof keeps it so that the quote's freshness can be judged again.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         defer_build=True,
         frozen=True,
         extra="forbid",

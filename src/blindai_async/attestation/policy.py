@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StrictBool, ValidationError
 
@@ -49,7 +49,7 @@ class Policy(BaseModel):
     ``Policy(...)`` with the keys of the file format as arguments makes the policy of that kind.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         defer_build=True,
         frozen=True,
         extra="forbid",

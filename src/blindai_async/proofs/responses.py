@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
@@ -391,4 +391,4 @@ class PredictResponse(SignedResponse):
 class DeleteModelResponse(BaseModel):
     """The server's answer to a deletion: that it came is all it says."""
 
-    model_config = ConfigDict(defer_build=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, extra="forbid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, model_serializer
@@ -81,7 +81,7 @@ class SignedResponse(BaseModel):
         kept: where the payload lies; read it as `payload`.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         defer_build=True,
         extra="forbid",
         populate_by_name=True,

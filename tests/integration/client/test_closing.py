@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from waiting import until
 
+import blindai_async
 from blindai_async.errors import ConnectionClosedError
 
 RUN_MODEL = "/securedexchange.Exchange/RunModel"
@@ -222,3 +223,42 @@ async def test_only_an_open_one_warns(make_connection, scripted, state):
         del connection
         gc.collect()
     assert [w for w in warned if issubclass(w.category, ResourceWarning)] == []
+
+
+async def test_a_second_close_waits_for_the_first(connect, scripted, stalled):
+    connection = await connect(scripted)
+    call = asyncio.ensure_future(connection.predict("m", X))
+    await until(lambda: stalled.taken)
+    first = asyncio.ensure_future(connection.close(grace=60))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(connection.close(grace=60))
+    await asyncio.sleep(0.05)
+    assert not first.done()
+    assert not second.done()
+    await asyncio.wait_for(connection.close(), 5)  # a smaller grace shortens it for all
+    await asyncio.wait_for(asyncio.gather(first, second), 5)
+    with pytest.raises(ConnectionClosedError):
+        await call
+
+
+@pytest.mark.parametrize("batching", [None, blindai_async.Batching()], ids=["single", "batched"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
+async def test_a_cancelled_close_goes_on(
+    make_connection, scripted, stalled, open_files, batching, turns
+):
+    before = await open_files()
+    connection = await make_connection(scripted, batching=batching)
+    call = asyncio.ensure_future(connection.predict("m", X))
+    await until(lambda: stalled.taken)
+    closing = asyncio.ensure_future(connection.close(grace=0.01))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await asyncio.wait_for(connection.close(), 5)
+    assert connection.closed
+    with pytest.raises(ConnectionClosedError):
+        await call
+    await until(lambda: stalled.cancelled)
+    del call, closing
+    assert len(await open_files() - before) == 0

@@ -245,6 +245,35 @@ def test_a_connection_is_not_used_in_a_forked_child():
     assert " ".join(out) == ("child: True child: True child: done parent 0 ModelNotFoundError")
 
 
+def test_a_forked_child_that_opens_a_connection_of_its_own_is_told_how_to_start_it():
+    """gRPC ends the child with SIGSEGV otherwise."""
+    out, _ = run(
+        """
+        def in_the_child(running):
+            try:
+                connect(running).__await__().send(None)
+            except ConnectionClosedError as error:
+                print("child:", "spawn" in str(error), "forkserver" in str(error), flush=True)
+            finally:
+                os._exit(3)
+
+        async def main():
+            async with server() as running:
+                conn = await connect(running)
+                child = os.fork()
+                if child == 0:
+                    in_the_child(running)
+                _, status = await asyncio.to_thread(os.waitpid, child, 0)
+                print("parent", os.waitstatus_to_exitcode(status))
+                await conn.close()
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.run(main())
+        """
+    )
+    assert " ".join(out) == "child: True True parent 3"
+
+
 async def test_the_processes_socket_timeout_is_left_alone(connect, scripted):
     """The original client sets one for the whole process."""
     for timeout in (None, 7.5):

@@ -22,9 +22,11 @@ from pydantic import SecretStr
 
 import blindai_async
 from blindai_async._pb import securedexchange_pb2 as pb
-from blindai_async.errors import BlindAIError, SimulationModeWarning
+from blindai_async.errors import BlindAIError, CloudLookupError, SimulationModeWarning
 
 RUN_MODEL = "/securedexchange.Exchange/RunModel"
+GET_ENCLAVE = "/LicensingService/GetEnclave"
+TESTS = __file__.rpartition("/tests/")[0] + "/tests/"
 SEND_MODEL = "/securedexchange.Exchange/SendModel"
 
 API_KEY = "the-secret-api-key"
@@ -145,3 +147,49 @@ async def test_debug_mode_does_not_write_the_token_down(cloud):
         assert JWT.encode() not in said
         assert JWT.encode().hex(" ").encode() not in said
     assert cloud.calls[-1].metadata["accesstoken"] == JWT
+
+
+def shown_with_variables(error):
+    """A traceback as tools print it that show the variables of each frame, but the test's own."""
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame for frame in report.stack if not frame.filename.startswith(TESTS)]
+    return "\n".join(f"{frame.filename} {frame.locals}" for frame in frames)
+
+
+@pytest.mark.parametrize("key", [API_KEY, SecretStr(API_KEY)])
+@pytest.mark.parametrize("failure", ["refused", "no address", "no token"])
+async def test_no_variable_of_a_failed_lookup_shows_the_key(cloud, key, failure):
+    if failure == "refused":
+        cloud.answers[GET_ENCLAVE] = (grpc.StatusCode.PERMISSION_DENIED, f"not {API_KEY}")
+    elif failure == "no address":
+        cloud.enclave_url = "nowhere"
+    else:
+        cloud.jwt = JWT + "\n"
+    with pytest.warns(SimulationModeWarning):
+        connection = blindai_async.connect(simulation=True, api_key=key)
+    with pytest.raises(CloudLookupError) as caught:
+        await connection
+    assert "cloud_lookup.py" in (said := shown_with_variables(caught.value))
+    assert API_KEY not in said
+    assert JWT not in said
+
+
+async def test_no_variable_shows_the_token_when_the_callback_of_an_upload_raises(cloud):
+    def raise_it(sent, total):
+        raise KeyError(sent)
+
+    with pytest.warns(SimulationModeWarning):
+        connection = blindai_async.connect(simulation=True, api_key=API_KEY)
+    async with connection:
+        with pytest.raises(KeyError) as caught:
+            await connection.upload_model(bytes(3 << 20), on_progress=raise_it)
+    said = shown_with_variables(caught.value)
+    assert "streaming.py" in said
+    assert API_KEY not in said
+    assert JWT not in said
+
+
+def test_no_variable_of_a_constructor_that_fails_shows_the_key():
+    with pytest.raises(ValueError, match="addr") as caught:
+        blindai_async.connect("not an address", api_key=API_KEY)
+    assert API_KEY not in shown_with_variables(caught.value)

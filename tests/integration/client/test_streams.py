@@ -7,6 +7,7 @@ import asyncio
 import grpc
 import numpy as np
 import pytest
+from waiting import until
 
 from blindai_async import Batching, RetryPolicy
 from blindai_async.errors import DeadlineExceededError
@@ -18,10 +19,10 @@ REFUSED = (grpc.StatusCode.UNAVAILABLE, "Received RST_STREAM with error code 7")
 
 
 @pytest.mark.slow
-async def test_twenty_thousand_calls_at_once_all_succeed(connect, scripted):
+async def test_more_calls_at_once_than_any_server_takes_streams_all_succeed(connect, scripted):
     connection = await connect(scripted)
-    await asyncio.gather(*(connection.predict("m", X, timeout=300) for _ in range(20_000)))
-    assert connection.stats.rpcs == 20_000
+    await asyncio.gather(*(connection.predict("m", X, timeout=300) for _ in range(3000)))
+    assert connection.stats.rpcs == 3000
 
 
 @pytest.mark.parametrize("options", [{}, {"batching": Batching()}], ids=["single", "batching"])
@@ -59,8 +60,7 @@ async def test_who_waits_for_a_stream_waits_until_its_deadline(connect, scripted
     scripted.answers[RUN_MODEL] = hold
     connection = await connect(scripted)
     holding = [asyncio.ensure_future(connection.predict("m", X)) for _ in range(100)]
-    while connection._manager.streams.active < 100:
-        await asyncio.sleep(0.01)
+    await until(lambda: connection._manager.streams.active == 100)
     with pytest.raises(DeadlineExceededError, match=r"within 0\.2 s.*100 streams"):
         await connection.predict("m", X, timeout=0.2)
     cancelled = asyncio.ensure_future(connection.predict("m", X))
