@@ -17,7 +17,6 @@ from blindai_async._batching.capacity import QueueCapacity
 from blindai_async._batching.compatibility import batch_key, output_signature, shared_inputs
 from blindai_async._batching.dispatcher import BatchDispatcher
 from blindai_async._batching.independence import RowIndependence, State
-from blindai_async._batching.predictor import Predictor
 from blindai_async._batching.probe_inputs import own_copies
 from blindai_async._batching.prober import Prober
 from blindai_async._batching.queue import BatchQueue, PendingRequest
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from blindai_async._batching.compatibility import BatchKey
+    from blindai_async._batching.predictor import Predictor
     from blindai_async._telemetry.recorder import Recorder
     from blindai_async.options import Batching
     from blindai_async.proofs.responses import PredictResponse
