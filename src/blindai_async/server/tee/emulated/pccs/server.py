@@ -119,8 +119,8 @@ class EmulatedPccs:
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
+        # From Python 3.12 on `wait_closed` would also wait for peers that never end their handshake.
         await asyncio.gather(*connections, return_exceptions=True)
-        await server.wait_closed()
 
     async def __aenter__(self) -> Self:
         await self.start()
