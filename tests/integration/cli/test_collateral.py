@@ -110,7 +110,7 @@ async def test_every_command_takes_its_collateral_from_where_it_is_told(
             assert (ran.code, ran.json["accepted"]) == (0, True), ran.err
             assert len(service.requests) == 4
         ran = await cli("attest", "127.0.0.1", *named, f"--collateral={tmp_path / 'nowhere'}")
-        assert (ran.code, "nowhere" in ran.err) == (1, True)
+        assert (ran.code, "nowhere" in ran.err) == (4, True)
         ran = await cli("attest", "127.0.0.1", *named, "--collateral=http://pccs.example")
         assert (ran.code, "plain http" in ran.err) == (2, True)
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blindai_async import PredictResponse, attestation
+from blindai_async import PredictResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,6 @@ async def test_the_demo_shows_the_main_job(mode: list[str], cli: Any, tmp_path: 
     assert kept.is_simulation_mode() is bool(mode)
 
 
-@pytest.mark.skipif(
-    not hasattr(attestation, "TdxClaims"), reason="the client does not verify TDX evidence yet"
-)
 async def test_the_demo_shows_a_td(cli: Any, tmp_path: Path) -> None:
     proof = tmp_path / "digit.proof"
     ran = await cli("demo", "--tee", "tdx", "--json", "--proof", proof)

@@ -19,7 +19,7 @@ BLOCKING_ENDPOINTS = 45  # more than anyio's 40 threads
 
 @pytest.fixture(autouse=True)
 def every_input_is_converted_in_a_thread(monkeypatch):
-    monkeypatch.setattr("blindai_async._client.connection.conversion_is_costly", lambda _: True)
+    monkeypatch.setattr("blindai_async._client.predictions.conversion_is_costly", lambda _: True)
 
 
 @pytest.mark.parametrize("batching", [None, Batching()], ids=["single", "batched"])
@@ -58,7 +58,7 @@ def stalled_conversion(monkeypatch):
     """Conversions begin, and do not end before the test does."""
     release = threading.Event()
     monkeypatch.setattr(
-        "blindai_async._client.connection.translate_tensors", lambda *_: release.wait()
+        "blindai_async._client.predictions.translate_tensors", lambda *_: release.wait()
     )
     yield
     release.set()

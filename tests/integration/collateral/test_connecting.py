@@ -15,7 +15,7 @@ from waiting import until
 from blindai_async import AttestationCache, PredictResponse, Timeouts
 from blindai_async._pb import untrusted_pb2
 from blindai_async._transport.methods import GET_EVIDENCE
-from blindai_async.attestation import DcapClaims, SgxCollateral
+from blindai_async.attestation import SgxCollateral
 from blindai_async.collateral import CollateralDirectory, PcsClient, write_bundle
 from blindai_async.errors import (
     AttestationError,
@@ -334,7 +334,6 @@ def test_a_directory_is_what_a_path_stands_for(tmp_path):
     assert collateral_source("server") is None
 
 
-@pytest.mark.skipif("fresh" not in DcapClaims.model_fields, reason="claims do not tell yet")
 async def test_a_quote_for_this_handshakes_nonce_is_fresh(machine, opened):
     connection = await opened(machine.connection(**attest_options(require_fresh=True)))
     assert connection.claims.fresh

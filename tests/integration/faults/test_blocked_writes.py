@@ -44,8 +44,8 @@ async def blocked(machine, proxied):
 async def connection(request, machine, blocked, opened):
     connection = machine.connection(attested_port=blocked.port)
     if not request.param:
-        keeper = connection._keeper
-        keeper._settings = dataclasses.replace(keeper._settings, limits=WITHOUT_KEEPALIVE)
+        manager = connection._manager
+        manager._config = dataclasses.replace(manager._config, limits=WITHOUT_KEEPALIVE)
     connection = await opened(connection)
     await connection.predict("echo", SMALL)
     return connection

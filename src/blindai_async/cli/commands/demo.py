@@ -28,6 +28,7 @@ __all__ = ["demo"]
 Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
+MOST_PROBING_ROUNDS = 10
 HOST = "127.0.0.1"
 DIGITS = resources.files("blindai_async.cli") / "digits"
 
@@ -123,6 +124,7 @@ async def _play(stage: Stage, proof: Path, report: DemoReport) -> None:
 
     answers, latencies, seconds = await _predict_all(connection, model.model_id, images)
     report.predicted(answers == labels, latencies, seconds)
+    await _probe(connection, model.model_id, images)
     joined, _, seconds = await _predict_all(connection, model.model_id, images, batch=True)
     if not np.array_equal(joined, answers):
         raise OperationError("calls that were joined into batches were answered differently")
@@ -143,6 +145,14 @@ async def _play(stage: Stage, proof: Path, report: DemoReport) -> None:
 
     await connection.delete_model(model.model_id)
     report.deleted()
+
+
+async def _probe(connection: AsyncConnection, model_id: str, images: Pixels) -> None:
+    """Make calls until probes have shown whether the model's rows may be joined: see `Batching`."""
+    for _ in range(MOST_PROBING_ROUNDS):
+        await _predict_all(connection, model_id, images, batch=True)
+        if connection.stats.models[model_id].state != "probing":
+            return
 
 
 async def _predict_all(

@@ -119,7 +119,7 @@ class EmulatedPccs:
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
-        # From Python 3.12 on `wait_closed` would also wait for peers that never end their handshake.
+        # From Python 3.12 on `wait_closed` also waits for peers that never end their handshake.
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
