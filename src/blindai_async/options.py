@@ -111,7 +111,8 @@ class RetryPolicy(BaseModel):
             part of it, so that many callers do not come back at once.
         max_delay: seconds, at most.
         budget: retries that the connection may spend: a server in trouble is not buried under them.
-            A call that succeeds earns back a tenth of one, and five seconds earn back all.
+            A call that succeeds earns back a tenth of one, and five seconds earn back all. A call
+            that ended with its connection spends none: all calls under way end at once then.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")

@@ -94,19 +94,26 @@ class RetryBudget:
         if self._budget < self._most:
             self._budget += 1
 
-    def pause(self, attempts: int) -> float | None:
+    def pause(self, attempts: int, *, link_was_lost: bool = False) -> float | None:
         """Spend a retry: the seconds to wait before it, or None where there is to be none.
 
         Args:
             attempts: how often the call has been sent.
+            link_was_lost: whether the call ended with its connection. Then nothing is spent: a
+                server that goes ends all calls under way at once, however many they are, and they
+                come back in slices once it is there again. A call that itself ends servers stops
+                at its attempts.
         """
         now = time.monotonic()
         earned = (now - self._counted_at) / _BUDGET_REFILLS_IN * self._most
         self._budget = min(self._most, self._budget + earned)
         self._counted_at = now
-        if attempts >= self._policy.attempts or self._budget < _COST_OF_RETRY:
+        if attempts >= self._policy.attempts:
             return None
-        self._budget -= _COST_OF_RETRY
+        if not link_was_lost:
+            if self._budget < _COST_OF_RETRY:
+                return None
+            self._budget -= _COST_OF_RETRY
         ceiling = min(self._policy.max_delay, self._policy.base_delay * 2 ** (attempts - 1))
         return random.uniform(0, ceiling)  # noqa: S311 - spreads callers in time, guards nothing
 
@@ -171,7 +178,10 @@ class RetryingCaller:
                     else:
                         attempts += 1
                         self._manager.suspect(session)
-                        pause = self._pause_before_retry(error, deadline, attempts, may_repeat)
+                        lost = not session.is_connected()
+                        pause = self._pause_before_retry(
+                            error, deadline, attempts, may_repeat, link_was_lost=lost
+                        )
                     log.debug("%s: failed (%s); trying again", deadline.what, error)
                 else:
                     self._budget.succeeded()
@@ -228,6 +238,8 @@ class RetryingCaller:
         deadline: Deadline,
         attempts: int,
         may_repeat: Callable[[], bool],
+        *,
+        link_was_lost: bool,
     ) -> float:
         """The seconds after which a call that may have reached the server is made again.
 
@@ -243,7 +255,7 @@ class RetryingCaller:
         deadline.obstacle = str(error)
         if deadline.left() <= 0:
             raise deadline.exceeded() from error
-        pause = self._budget.pause(attempts) if may_repeat() else None
+        pause = self._budget.pause(attempts, link_was_lost=link_was_lost) if may_repeat() else None
         if pause is None or pause >= deadline.left():
             raise error
         return pause

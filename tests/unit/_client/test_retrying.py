@@ -42,6 +42,15 @@ def test_a_budget_is_earned_back_by_successes_and_by_time(clock):
     assert spent(budget) == 10
 
 
+def test_calls_that_ended_with_their_connection_spend_nothing(clock):
+    budget = RetryBudget(RetryPolicy(budget=1))
+    for _ in range(64):
+        assert budget.pause(1, link_was_lost=True) is not None
+    assert budget.pause(1) is not None
+    assert budget.pause(1) is None
+    assert budget.pause(6, link_was_lost=True) is None
+
+
 def test_attempts_are_bounded_whatever_the_budget(clock):
     budget = RetryBudget(RetryPolicy(attempts=3))
     assert budget.pause(2) is not None
