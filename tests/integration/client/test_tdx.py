@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from machine import Machine, trusting
 
-from blindai_async import PredictResponse, attestation
+from blindai_async import PredictResponse
 from blindai_async.attestation import Policy
 from blindai_async.errors import (
     AttestationError,
@@ -25,14 +24,6 @@ from blindai_async.server.tee.emulated.pccs import EmulatedPccs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(attestation, "TdxClaims"), reason="the client does not verify TDX evidence yet"
-)
-fetches = pytest.mark.skipif(
-    importlib.util.find_spec("blindai_async.collateral") is None,
-    reason="the client neither fetches collateral nor asks with a nonce yet",
-)
 
 ROW = np.arange(8, dtype=np.float32).reshape(1, 8)
 FORMS = {
@@ -78,7 +69,6 @@ async def test_a_td_is_attested_and_answers(start: Any, form: str) -> None:
         np.testing.assert_array_equal(answer.output[0].as_numpy(), ROW)
 
 
-@fetches
 async def test_its_evidence_is_fresh(start: Any) -> None:
     machine = await start(EmulatedPlatform("tdx"))
     async with machine.connection(require_fresh=True) as connection:
@@ -152,7 +142,6 @@ async def test_an_enclave_does_not_pass_for_a_td_nor_the_other_way_round(start: 
             await connection.__aenter__()
 
 
-@fetches
 async def test_a_server_without_collateral_is_attested_by_a_pccs(start: Any) -> None:
     platform = EmulatedPlatform("tdx", quote_version=5)
     machine = await start(platform)
@@ -163,7 +152,6 @@ async def test_a_server_without_collateral_is_attested_by_a_pccs(start: Any) -> 
         assert any("/tdx/certification/v4/tcb" in target for target in pccs.requests)
 
 
-@fetches
 @pytest.mark.parametrize("tee", ["sgx", "tdx"])
 async def test_stale_collateral_of_the_server_does_not_matter_with_a_pccs(
     start: Any, tee: str
