@@ -144,6 +144,20 @@ def test_they_advise_a_relaunch_alike(
     assert ours is not None
 
 
+@pytest.mark.parametrize("launched", [(5, 1, 3), (2, 1, 3)])
+def test_they_refuse_a_revoked_module_that_is_loaded_now_alike(launched: tuple[int, ...]) -> None:
+    builder = BUILDERS[5].but(tcb_info=copy.deepcopy(BUILDERS[5].tcb_info))
+    builder.module["tcbLevels"] = [
+        module_level(5, "UpToDate"),
+        module_level(2, "OutOfDate"),
+        module_level(1, "Revoked"),
+    ]
+    builder = builder.with_report(
+        tee_tcb_svn=bytes(launched) + bytes(13), tee_tcb_svn2=bytes([1, 1, 3, *[0] * 13])
+    )
+    assert built_verdicts(builder) == (None, None)
+
+
 @pytest.mark.parametrize("svns", [(5, 1, 3), (5, 1, 2), (1, 1, 3), (5, 3, 3), (2, 3, 3), (5, 2, 3)])
 @pytest.mark.parametrize("version", [4, 5])
 def test_they_match_the_same_levels(svns: tuple[int, ...], version: int) -> None:

@@ -352,6 +352,41 @@ def test_no_relaunch_is_advised_where_it_would_not_help(loaded: bytes) -> None:
     assert claims.tcb_status is TcbStatus.OUT_OF_DATE
 
 
+def revoke_module(builder: TdxBuilder) -> None:
+    """Version 1 of the module is revoked below SVN 5."""
+    builder.module["tcbLevels"] = [module_level(5, "UpToDate"), module_level(1, "Revoked")]
+
+
+def revoke_platform(builder: TdxBuilder) -> None:
+    """The platform is revoked below TDX component 3."""
+    builder.tcb_info["tcbLevels"] = [
+        level("UpToDate", "2024-03-13", tdx=[0, 0, 3]),
+        level("Revoked", "2023-03-13", tdx=[0, 0, 1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("revoke", "loaded"),
+    [
+        (revoke_module, (2, 1, 3)),
+        (revoke_platform, (5, 1, 2)),
+        (revoke_platform, (5, 9, 2)),  # a version without identity hides no revoked platform
+    ],
+    ids=["module", "platform", "platform under an unknown module"],
+)
+def test_a_td_under_a_revoked_module_is_refused_whatever_it_was_launched_with(
+    revoke: Callable[[TdxBuilder], None], loaded: tuple[int, ...]
+) -> None:
+    """The module that is loaded now can read the TD's memory."""
+    current = bytes([5, 1, 3, *[0] * 13])
+    launched_well = relaunched(revoke, tee_tcb_svn=current, tee_tcb_svn2=current)
+    assert launched_well.verify().tcb_status is TcbStatus.UP_TO_DATE
+    now = launched_well.with_report(tee_tcb_svn2=bytes(loaded) + bytes(13))
+    with pytest.raises(TcbStatusError, match="revoked") as caught:
+        now.verify()
+    assert caught.value.status == "Revoked"
+
+
 def test_an_outdated_quoting_enclave_is_not_mended_by_a_relaunch() -> None:
     builder = relaunched()
     identity = {**V5.qe_identity, "tcbLevels": [module_level(5, "OutOfDate")]}

@@ -88,12 +88,17 @@ def relaunch_status(launched: TcbStatus, loaded: TcbStatus) -> TcbStatus:
         loaded: the status of what is loaded now.
 
     Returns:
-        `TD_RELAUNCH_ADVISED` (or the one that also names configuration) where a launch now would
-        not be out of date, else `launched` (Intel's quote verification library, TDRelaunchCheck).
+        `REVOKED` where either is; `TD_RELAUNCH_ADVISED` (or the one that also names configuration)
+        where a launch now would not be out of date; else `launched` (Intel's quote verification
+        library, TDRelaunchCheck, which does not look for a revoked `loaded`).
     """
+    # Stops a host that loads a revoked TDX module under a TD that was launched before: the module
+    # that runs now reads the TD's memory, whatever the TD was launched with.
+    if _Deficit.REVOKED in _DEFICITS[launched] | _DEFICITS[loaded]:
+        return TcbStatus.REVOKED
     if not _Deficit.PATCHES & _DEFICITS[launched]:
         return launched
-    if (_Deficit.PATCHES | _Deficit.REVOKED) & _DEFICITS[loaded]:
+    if _Deficit.PATCHES & _DEFICITS[loaded]:
         return launched
     if _Deficit.CONFIGURATION & (_DEFICITS[launched] | _DEFICITS[loaded]):
         return TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED

@@ -1,6 +1,5 @@
 """What is known about an enclave or a proof, and the verdict: as text, and for machines."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,12 +8,11 @@ from blindai_async.attestation import (
     IDENTIFIES_MACHINE,
     INTEL_SGX_ROOT,
     Claims,
-    SgxClaims,
     StepReport,
-    TdxClaims,
 )
 from blindai_async.cli.advice import describe, in_options
 from blindai_async.cli.answer import Answer
+from blindai_async.cli.evidence_facts import evidence_facts, platform_facts
 from blindai_async.errors import AttestationError, BlindAIError
 from blindai_async.proofs import CheckOutcome, ProofCheck
 
@@ -33,6 +31,8 @@ class AttestationReport:
         refusal: what ended it; None where everything was accepted.
         checks: of a proof, in their order; of a server there are the steps and the policy alone.
         answer: what a proof shows; None for a server.
+        collateral: where the collateral came from, in words; "" where that is not known.
+        show_platform: whether to show what identifies the machine.
     """
 
     subject: str
@@ -42,14 +42,31 @@ class AttestationReport:
     refusal: BlindAIError | None = None
     checks: tuple[ProofCheck, ...] = ()
     answer: Answer | None = None
+    collateral: str = ""
+    show_platform: bool = False
 
     @classmethod
     def refused(
-        cls, subject: str, at: datetime, policy: str, refusal: BlindAIError
+        cls,
+        subject: str,
+        at: datetime,
+        policy: str,
+        refusal: BlindAIError,
+        *,
+        collateral: str = "",
+        show_platform: bool = False,
     ) -> "AttestationReport":
         """The report of an attestation that an error ended, with the claims that it carries."""
         claims = refusal.claims if isinstance(refusal, AttestationError) else None
-        return cls(subject, at, policy, claims, refusal)
+        return cls(
+            subject,
+            at,
+            policy,
+            claims,
+            refusal,
+            collateral=collateral,
+            show_platform=show_platform,
+        )
 
     @property
     def proven(self) -> bool:
@@ -67,7 +84,7 @@ class AttestationReport:
         if self.refusal is None and self.claims is None:
             return "accepted WITHOUT EVIDENCE: nothing proves that an enclave is behind it"
         if self.refusal is None and not self.intels_root:
-            return "accepted UNDER A ROOT THAT IS NOT INTEL'S: it proves nothing about SGX hardware"
+            return "accepted UNDER A ROOT THAT IS NOT INTEL'S: it proves nothing about hardware"
         if self.refusal is None:
             return "accepted"
         return f"REFUSED ({type(self.refusal).__name__}): {describe(self.refusal)}"
@@ -97,22 +114,8 @@ class AttestationReport:
         claims = self.claims
         if claims is None:
             return []
-        facts = [
-            *_measurements(claims),
-            ("debug", "YES: its host reads its memory" if claims.debug else "no"),
-            ("certificate", f"SHA-256 {hashlib.sha256(claims.enclave_held_data).hexdigest()}"),
-            ("trust root", claims.trust_root),
-        ]
-        if not claims.verified:
-            return facts
-        return [
-            *facts,
-            ("FMSPC", claims.fmspc.hex()),
-            ("TCB status", f"{claims.tcb_status}, patch level of {claims.tcb_date:%Y-%m-%d}"),
-            ("advisories", ", ".join(claims.advisory_ids) or "none"),
-            ("valid from", f"{claims.valid_from:%Y-%m-%d %H:%M:%S} UTC"),
-            ("expires", f"{claims.valid_until:%Y-%m-%d %H:%M:%S} UTC"),
-        ]
+        machine = platform_facts(claims) if self.show_platform else []
+        return evidence_facts(claims, self.collateral) + machine
 
     def lines(self) -> list[str]:
         """The report as plain text."""
@@ -126,7 +129,7 @@ class AttestationReport:
         if answer and self.refusal is not None:
             answer.insert(0, "what follows is what the file says, and is UNPROVEN")
         checks = [_row(check) for check in self.checks]
-        steps = [f"{step.number:>2} {step.outcome:<12} {step.name}" for step in self.steps]
+        steps = [line for step in self.steps for line in _step_rows(step)]
         if steps:
             steps.append(f"   {self.policy_check.outcome:<12} Policy")
         facts = [f"{label:<12} {value}" for label, value in self.facts()]
@@ -142,7 +145,9 @@ class AttestationReport:
         claims = (
             None
             if self.claims is None
-            else self.claims.model_dump(mode="json", exclude=IDENTIFIES_MACHINE)
+            else self.claims.model_dump(
+                mode="json", exclude=None if self.show_platform else IDENTIFIES_MACHINE
+            )
         )
         error = None
         if self.refusal is not None:
@@ -161,24 +166,15 @@ class AttestationReport:
                 {"name": check.name, "outcome": str(check.outcome), "detail": check.detail}
                 for check in checks
             ],
+            "collateral": self.collateral,
             "claims": claims,
         }
 
 
+def _step_rows(step: StepReport) -> list[str]:
+    parts = [f"{'':<15} {part.name}: {part.detail}" for part in step.parts]
+    return [f"{step.number:>2} {step.outcome:<12} {step.name}", *parts]
+
+
 def _row(check: ProofCheck) -> str:
     return f"{check.name:<12} {check.outcome:<12} {in_options(check.detail)}".rstrip()
-
-
-def _measurements(claims: Claims) -> list[tuple[str, str]]:
-    if isinstance(claims, SgxClaims):
-        return [
-            ("MRENCLAVE", claims.mr_enclave.hex()),
-            ("MRSIGNER", claims.mr_signer.hex()),
-            ("product", f"{claims.isv_prod_id}, security version {claims.isv_svn}"),
-            ("attributes", claims.attributes.hex()),
-            ("misc select", f"{claims.misc_select:#x}"),
-        ]
-    if isinstance(claims, TdxClaims):
-        rtmrs = [(f"RTMR{number}", rtmr.hex()) for number, rtmr in enumerate(claims.rtmrs)]
-        return [("MRTD", claims.mr_td.hex()), *rtmrs, ("attributes", claims.td_attributes.hex())]
-    return []

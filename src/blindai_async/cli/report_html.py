@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from blindai_async._version import __version__
+from blindai_async.attestation import StepReport
 from blindai_async.cli.advice import in_options
 from blindai_async.cli.attestation_report import AttestationReport
 
@@ -100,7 +101,7 @@ def _evidence(report: AttestationReport) -> list[str]:
     if report.steps:
         policy = report.policy_check
         rows = [
-            *((str(step.number), step.name, step.outcome, step.detail) for step in report.steps),
+            *(row for step in report.steps for row in _step_rows(step)),
             ("", "Policy", policy.outcome, policy.detail),
         ]
         parts += ["<h2>Verification of the evidence</h2>", _outcomes("step", rows)]
@@ -108,6 +109,14 @@ def _evidence(report: AttestationReport) -> list[str]:
         unproven = "" if report.proven else " (UNPROVEN: the evidence does not hold)"
         parts += [f"<h2>What the evidence says{unproven}</h2>", _facts(report.facts())]
     return parts
+
+
+def _step_rows(step: StepReport) -> list[tuple[str, str, str, str]]:
+    """A step, and a row without number or outcome for each of its parts."""
+    return [
+        (str(step.number), step.name, step.outcome, step.detail),
+        *(("", part.name, "", part.detail) for part in step.parts),
+    ]
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:

@@ -272,3 +272,35 @@ class TestTheProofOfARealMachine:
         assert ran.code == 3
         assert ran.json["accepted"] is False
         assert outcomes(ran)["freshness"] == "failed"
+
+
+async def test_a_trust_domain_is_attested_and_its_policy_taken(
+    cli: Any,
+    start_server: Callable[..., Awaitable[BlindAIServer]],
+    digits: Path,
+    tmp_path: Path,
+) -> None:
+    platform = EmulatedPlatform("tdx", quote_version=5)
+    server = await start_server(hardware=platform, models={"digits": digits})
+    (tmp_path / "root").write_bytes(platform.root_pem)
+    (tmp_path / "certificate").write_bytes(server.host_certificate_pem)
+    policy = tmp_path / "policy.toml"
+    where = (
+        "127.0.0.1",
+        f"--attested-port={server.attested_port}",
+        f"--untrusted-port={server.untrusted_port}",
+        f"--root={tmp_path / 'root'}",
+        f"--certificate={tmp_path / 'certificate'}",
+    )
+    written = await cli("policy", "from-server", *where, f"--output={policy}")
+    assert written.code == 0, written.err
+    assert "compare mr_td and the rtmrs" in written.err
+    assert "tdx" in policy.read_text()
+    ran = await cli("attest", *where, f"--policy={policy}", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["claims"]["mr_td"] == platform.blueprint.td.mr_td.hex()
+    assert ran.json["collateral"] == "the server"
+    assert ran.json["claims"]["fresh"] is True
+    assert "ppid" not in ran.json["claims"]
+    shown = await cli("attest", *where, f"--policy={policy}", "--json", "--show-platform")
+    assert len(shown.json["claims"]["ppid"]) == 32

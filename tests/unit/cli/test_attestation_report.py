@@ -12,6 +12,7 @@ from blindai_async.attestation import (
     INTEL_SGX_ROOT,
     DcapClaims,
     Outcome,
+    PolicyMatch,
     SgxCollateral,
     TrustRoot,
     verify_dcap_attestation,
@@ -159,3 +160,42 @@ def test_a_page_needs_nothing_from_elsewhere(accepted: AttestationReport) -> Non
     assert "default-src 'none'" in page
     for loader in ("http://", "https://", "src=", "href=", "url("):
         assert loader not in page
+
+
+@pytest.fixture(scope="module")
+def trust_domain() -> EmulatedPlatform:
+    return EmulatedPlatform("tdx", quote_version=5, now=NOW)
+
+
+def test_a_trust_domain_is_shown_with_its_registers_and_module(
+    trust_domain: EmulatedPlatform,
+) -> None:
+    claims = verify(trust_domain, trust_domain)
+    claims = claims.model_copy(update={"matched": PolicyMatch(1, "new")})
+    report = AttestationReport("host", NOW, "p", claims, collateral="the server")
+    page = report_page(report)
+    for text in ("\n".join(report.lines()), page):
+        for measurement in (claims.mr_td, *claims.rtmrs, claims.mr_seam):
+            assert measurement.hex() in text
+        assert "usually boot loader and kernel" in text
+        assert "TDX module" in text
+        assert "launched: UpToDate, loaded: UpToDate" in text
+        assert f"data number {claims.tcb_evaluation_data_number}" in text
+        assert "entry 2 of the policy, new" in text
+        assert "from the server" in text
+        assert "TDX" in text
+
+
+def test_what_identifies_a_machine_is_shown_only_where_it_was_asked_for(
+    accepted: AttestationReport,
+) -> None:
+    claims = accepted.claims
+    assert claims is not None
+    assert claims.platform is not None
+    known = claims.platform.model_copy(update={"instance_id": b"instance-of-a-pc"})
+    claims = claims.model_copy(update={"platform": known})
+    for shown in (False, True):
+        report = AttestationReport("host", NOW, "p", claims, show_platform=shown)
+        for text in ("\n".join(report.lines()), report_page(report), json.dumps(report.as_json())):
+            assert (claims.ppid.hex() in text) is shown
+            assert (known.instance_id.hex() in text) is shown

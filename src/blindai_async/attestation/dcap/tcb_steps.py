@@ -138,13 +138,16 @@ def _tdx_relaunch(
 def _status(
     tcb_info: TcbInfo, tcb: PlatformTcb, tee_tcb_svn: bytes, qe_status: TcbStatus
 ) -> TcbStatus | None:
-    """The merged status at these security versions; None where no level is reached."""
+    """The merged status at these security versions; None where no level is reached.
+
+    A revoked platform is revoked whatever its TDX module is: an unknown one hides nothing.
+    """
     level = matching_platform_level(tcb_info.levels, tcb, tee_tcb_svn)
     if level is None:
         return None
     status = merge_statuses(level.status, qe_status)
     version = tdx_module_version(tee_tcb_svn)
-    if not version:
+    if not version or status is TcbStatus.REVOKED:
         return status
     identity = _module_identity(tcb_info, version)
     module = identity and matching_isv_svn_level(identity.levels, tee_tcb_svn[0])

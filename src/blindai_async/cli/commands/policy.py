@@ -1,7 +1,7 @@
 """`blindai-async policy`: policy files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from blindai_async.cli.server_options import Server, with_server
 from blindai_async.errors import AttestationError
 
 __all__ = ["policy"]
+
+_MEASURED: Final = {"sgx": "mr_enclave", "tdx": "mr_td and the rtmrs"}
 
 policy = typer.Typer(no_args_is_help=True, help="Make policy files.")
 
@@ -43,8 +45,8 @@ async def from_server(
         output.write_text(text)
         console.line(f"wrote {output}")
     console.note(
-        "trust on first use: the evidence proves a genuine enclave with this measurement, not that "
-        "it is the one you mean; compare mr_enclave with the one of the code that you have read"
+        "trust on first use: the evidence proves that a genuine enclave measures so, not that "
+        f"it is the one you mean; compare {_MEASURED[claims.tee]} with the code that you have read"
     )
     if claims.debug:
         console.note("this is a DEBUG enclave, whose memory its host reads; the policy allows it")

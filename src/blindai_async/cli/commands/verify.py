@@ -110,6 +110,7 @@ async def verify(
         refusal=appraisal.error,
         checks=appraisal.checks,
         answer=Answer.of(response),
+        collateral="the proof",
     )
     publish(report, page, as_json=as_json)
 
