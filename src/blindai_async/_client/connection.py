@@ -188,7 +188,7 @@ class AsyncConnection(InferenceClient):
         if simulation and require_fresh:
             raise ValueError("require_fresh=True: in simulation mode there is no evidence at all")
         self.simulation_mode = simulation
-        self.client_info = ClientInfo.collect(send_uid=send_client_uid)
+        self.client_info: ClientInfo = ClientInfo.collect(send_uid=send_client_uid)
         self.input_specs: list[list[Any]] | None = None
         self.output_specs: list[ModelDatumType] | None = None
         ports = {"attested_port": attested_port, "untrusted_port": untrusted_port}

@@ -134,7 +134,7 @@ class TcbStatusError(QuoteValidationError):
     ) -> None:
         super().__init__(message, step=step, claims=claims, policy=policy)
         self.status = status
-        self.advisory_ids = tuple(advisory_ids)
+        self.advisory_ids: tuple[str, ...] = tuple(advisory_ids)
 
 
 class SimulationProofError(AttestationError, SignatureError):

@@ -26,8 +26,8 @@ class LeastRecentlyUsed(Generic[Value]):
         if capacity < 1:
             raise ValueError("a cache holds one value at least")
         self._capacity = capacity
-        self.hits = 0
-        self.misses = 0
+        self.hits: int = 0
+        self.misses: int = 0
         self._start()
 
     def _start(self) -> None:

@@ -20,7 +20,7 @@ from blindai_async.cli.run_command import LogLevelOption, log_from
 __all__ = ["app", "run"]
 
 # Typer's own tracebacks print local variables, and an API key may be one.
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="blindai-async",
     no_args_is_help=True,
     add_completion=False,
@@ -56,8 +56,8 @@ def blindai_async(
     log_from(log_level)
 
 
-for command in (demo, serve, upload, predict, delete, attest, verify):
-    app.command()(command)
+for _command in (demo, serve, upload, predict, delete, attest, verify):
+    app.command()(_command)
 app.add_typer(policy, name="policy")
 app.add_typer(collateral, name="collateral")
 

@@ -24,7 +24,7 @@ class EvidenceRecorder(grpc.aio.UnaryUnaryClientInterceptor):
 
     def __init__(self) -> None:
         self.reply: bytes | None = None
-        self.nonce = b""
+        self.nonce: bytes = b""
 
     async def intercept_unary_unary(
         self,

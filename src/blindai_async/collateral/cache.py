@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedPart", "PartCache", "now"]
 
-log = logging.getLogger("blindai_async")
+log: logging.Logger = logging.getLogger("blindai_async")
 
 _MAX_PARTS: Final = 512
 _MAX_FILE_BYTES: Final = 2 * MAX_CRL_CHARS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlatformFetch", "Wanted", "late"]
 
-log = logging.getLogger("blindai_async")
+log: logging.Logger = logging.getLogger("blindai_async")
 
 # Of a fetch's time, for a newer part while the old one would do.
 _EARLY_SHARE: Final = 0.25

@@ -69,7 +69,7 @@ class CollateralService:
         update: Update = "standard",
         tcb_evaluation_data_number: int | None = None,
     ) -> None:
-        self.base = _base(url)
+        self.base: str = _base(url)
         self._is_intels = self.base == INTEL_PCS_URL
         self._choice = _choice(update, tcb_evaluation_data_number)
 

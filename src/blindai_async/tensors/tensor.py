@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Tensor:
     def __init__(self, info: TensorInfo, bytes_data: bytes | bytearray | memoryview) -> None:
         view = memoryview(bytes_data)
         check_byte_length(info.dims, info.datum_type, view.nbytes, f"output {info.index}")
-        self.info = info
+        self.info: TensorInfo = info
         self._data = view.cast("B").toreadonly() if view.nbytes else memoryview(b"")
 
     @property
@@ -200,7 +200,8 @@ class Tensor:
             return NotImplemented
         return self.info == other.info and self._data == other._data
 
-    __hash__ = None  # type: ignore[assignment]  # `info` is mutable, and equality looks at it
+    # `info` is mutable, and equality looks at it.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # how Python says unhashable
 
     def __repr__(self) -> str:
         name = f", {self.info.index_name!r}" if self.info.index_name else ""

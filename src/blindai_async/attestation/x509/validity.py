@@ -37,8 +37,8 @@ class Validity:
 
     def __init__(self, at: datetime) -> None:
         self.at = at
-        self.valid_from = datetime.min.replace(tzinfo=UTC)
-        self.valid_until = datetime.max.replace(tzinfo=UTC)
+        self.valid_from: datetime = datetime.min.replace(tzinfo=UTC)
+        self.valid_until: datetime = datetime.max.replace(tzinfo=UTC)
 
     def require(self, what: str, start: datetime, end: datetime, *, of: str = "") -> None:
         """Demand that the moment lies within a part's window, both edges included.

@@ -21,7 +21,9 @@ __all__ = ["collateral"]
 MAX_QUOTE_FILE = 1 << 20
 LAST_COLLATERAL_STEP = 6
 
-collateral = typer.Typer(no_args_is_help=True, help="Fetch and show what Intel signs of platforms.")
+collateral: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="Fetch and show what Intel signs of platforms."
+)
 
 
 @collateral.callback()

@@ -15,7 +15,7 @@ __all__ = ["policy"]
 
 _MEASURED: Final = {"sgx": "mr_enclave", "tdx": "mr_td and the rtmrs"}
 
-policy = typer.Typer(no_args_is_help=True, help="Make policy files.")
+policy: typer.Typer = typer.Typer(no_args_is_help=True, help="Make policy files.")
 
 
 @policy.callback()

@@ -110,8 +110,8 @@ class Model:
             )
         except _RUNTIME_ERRORS as error:
             raise unknown(f"The model does not load: {status_text(error)}") from error
-        self.inputs = _facts("input", self._session.get_inputs())
-        self.outputs = _facts("output", self._session.get_outputs())
+        self.inputs: tuple[TensorFact, ...] = _facts("input", self._session.get_inputs())
+        self.outputs: tuple[TensorFact, ...] = _facts("output", self._session.get_outputs())
         self._output_names = [fact.name for fact in self.outputs]
 
     def in_order(self, tensors: Sequence[ArrivingTensor]) -> Sequence[ArrivingTensor]:

@@ -55,14 +55,14 @@ class ArrivingTensor:
         # -1 and the like have no place in a tensor that is sent. A product of 2^31s is only a
         # number here and allocates nothing, and the bytes that came are never as many; beside a 0
         # it would overflow in NumPy all the same.
-        self.nbytes = math.prod(dims) * row.size
+        self.nbytes: int = math.prod(dims) * row.size
         if dims and min(dims) < 0:
             raise _malformed()
         if not self.nbytes and math.prod(filter(None, dims)) > _MAX_EXTENT // row.size:
             raise _malformed()
-        self.name = info.index_name
-        self.dims = dims
-        self.row = row
+        self.name: str = info.index_name
+        self.dims: tuple[int, ...] = dims
+        self.row: DatumTypeRow = row
         self._buffer = ByteBuffer(self.nbytes)
 
     @property

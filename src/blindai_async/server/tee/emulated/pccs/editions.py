@@ -24,7 +24,7 @@ class Editions:
     """
 
     def __init__(self, platform: EmulatedPlatform) -> None:
-        self.standard = _as_of_api_4(platform)
+        self.standard: EmulatedPlatform = _as_of_api_4(platform)
         number = self.standard.blueprint.tcb_info.tcb_evaluation_data_number
         self._numbers: tuple[int, ...] = () if number is None else (number + 1, number)
 
