@@ -90,7 +90,7 @@ async def _ask(
         failure.__cause__ = error.__cause__
         return failure
     except DecodeError:
-        return CloudLookupError(f"cloud lookup at {url}: the reply is not one")
+        return CloudLookupError(f"cloud lookup at {url}: the reply is malformed")
     return CloudEnclave(address, token)
 
 

@@ -105,4 +105,4 @@ class UntrustedPort:
         try:
             return reply_type.FromString(reply)
         except DecodeError as error:
-            raise TransportError(f"connect: {name}: the reply is not one") from error
+            raise TransportError(f"connect: {name}: the reply is malformed") from error
