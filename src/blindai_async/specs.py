@@ -17,7 +17,7 @@ from blindai_async.tensors.dtypes import ModelDatumType, dtype_to_numpy, transla
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ClientInfo", "ModelSpec", "TensorSpec"]
+__all__ = ["ClientInfo", "ModelSpec", "TensorSpec", "model_spec"]
 
 _Dim = Annotated[int, Field(ge=0, le=2**31 - 1)]
 # In JSON by its name: a number is not taken for a datum type on the way back.

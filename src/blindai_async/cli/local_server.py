@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from blindai_async.server.tee.emulated import EmulatedPlatform, Tee
 
 __all__ = [
+    "HOST_CERTIFICATE_FILE",
     "kept_platform",
     "make_server",
     "new_platform",

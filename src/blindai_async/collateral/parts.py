@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BODY_BYTES",
+    "Kind",
     "Part",
     "PartReader",
     "crl_text",

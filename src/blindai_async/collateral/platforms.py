@@ -12,7 +12,14 @@ from blindai_async.attestation.x509.certificates import common_name, parse_certi
 from blindai_async.attestation.x509.chains import PCK_CAS, PLATFORM_CA
 from blindai_async.errors import QuoteValidationError
 
-__all__ = ["Platform", "UncertifiedPlatform", "certified_platform", "platform_of_quote"]
+__all__ = [
+    "Ca",
+    "Platform",
+    "Tee",
+    "UncertifiedPlatform",
+    "certified_platform",
+    "platform_of_quote",
+]
 
 Tee = Literal["sgx", "tdx"]
 Ca = Literal["platform", "processor"]

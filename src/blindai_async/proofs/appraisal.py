@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from blindai_async.attestation import Claims
 
-__all__ = ["CheckOutcome", "ProofAppraisal", "ProofCheck"]
+__all__ = ["CheckOutcome", "CheckRecorder", "ProofAppraisal", "ProofCheck"]
 
 _Error = TypeVar("_Error", bound=BlindAIError)
 

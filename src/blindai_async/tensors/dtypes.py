@@ -10,7 +10,16 @@ import numpy as np
 
 from blindai_async._base_errors import TensorError
 
-__all__ = ["ModelDatumType", "dtype_to_numpy", "dtype_to_torch", "translate_dtype"]
+__all__ = [
+    "TABLE",
+    "WIRE_TYPES",
+    "DatumTypeRow",
+    "ModelDatumType",
+    "dtype_to_numpy",
+    "dtype_to_torch",
+    "is_torch",
+    "translate_dtype",
+]
 
 
 class ModelDatumType(IntEnum):

@@ -19,7 +19,7 @@ from blindai_async.tensors.dtypes import (
 from blindai_async.tensors.flat import MAX_NESTING, array_from_list
 from blindai_async.tensors.tensor import Tensor, dtype_name
 
-__all__ = ["DtypeLike", "InputTensor", "ShapeLike", "translate_tensors"]
+__all__ = ["DtypeLike", "InputTensor", "ShapeLike", "conversion_is_costly", "translate_tensors"]
 
 DtypeLike: TypeAlias = Any
 ShapeLike: TypeAlias = Sequence[int]

@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import core_schema
 
 from blindai_async.tensors.dtypes import TABLE, translate_dtype
-from blindai_async.tensors.tensor import TensorInfo
 
 if TYPE_CHECKING:
-    from pydantic_core import CoreSchema
+    from collections.abc import Callable
 
-    from blindai_async.tensors.tensor import Tensor
+    from pydantic_core import CoreSchema
 
 __all__ = ["tensor_schema"]
 
 
-def tensor_schema(cls: type[Tensor]) -> CoreSchema:
-    """Describe a `Tensor` to pydantic: an instance, or what one is dumped as."""
+def tensor_schema(cls: type[Any], build: Callable[[dict[str, Any]], Any]) -> CoreSchema:
+    """Describe a `Tensor` to pydantic: an instance, or what one is dumped as.
 
-    def build(fields: dict[str, Any]) -> Tensor:
-        data = fields.pop("bytes_data")
-        return cls(TensorInfo(**fields), data)
-
+    Args:
+        cls: the class of the instances.
+        build: makes one from the fields of `TensorInfo` and ``bytes_data``.
+    """
     text = core_schema.str_schema(strict=True)
     base64_text = core_schema.no_info_after_validator_function(_from_base64, text)
     dumped = core_schema.no_info_after_validator_function(
@@ -78,7 +77,7 @@ def _from_base64(text: str) -> bytes:
         raise ValueError(f"not base64: {error}") from error
 
 
-def _dump(tensor: Tensor, info: core_schema.SerializationInfo) -> dict[str, Any]:
+def _dump(tensor: Any, info: core_schema.SerializationInfo) -> dict[str, Any]:
     facts = tensor.info
     json = info.mode == "json"
     data = tensor.bytes_data

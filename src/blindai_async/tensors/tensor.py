@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["Tensor", "TensorInfo"]
+__all__ = ["Tensor", "TensorInfo", "dtype_name"]
 
 _MAX_RANK: int = getattr(np, "MAXDIMS", 64)  # NumPy's own: 32 before 2.0; a model has a handful
 _MAX_BYTES = 2**63 - 1
@@ -218,7 +218,11 @@ class Tensor:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from blindai_async.tensors.schema import tensor_schema  # noqa: PLC0415 - for models only
 
-        return tensor_schema(cls)
+        def build(fields: dict[str, Any]) -> Tensor:
+            data = fields.pop("bytes_data")
+            return cls(TensorInfo(**fields), data)
+
+        return tensor_schema(cls, build)
 
 
 def dtype_name(datum_type: ModelDatumType) -> str:

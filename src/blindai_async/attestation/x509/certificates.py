@@ -48,6 +48,7 @@ __all__ = [
     "parse_issuer",
     "split_chain",
     "split_issuers",
+    "split_signed",
     "verify_signature",
 ]
 

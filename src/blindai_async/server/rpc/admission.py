@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = Callable[[Any, Context], Awaitable[bytes]]
 
-__all__ = ["CallGate", "PendingBytes", "receive"]
+__all__ = ["CallGate", "Context", "PendingBytes", "receive"]
 
 _logger = logging.getLogger(__name__)
 

@@ -10,7 +10,14 @@ from enum import Enum
 from blindai_async.server.tee.emulated import pem
 from blindai_async.server.tee.emulated.enclave_report import overwritten
 
-__all__ = ["COLLATERAL_FIELDS", "Collateral", "CollateralLayout", "CrlEncoding", "Evidence"]
+__all__ = [
+    "COLLATERAL_FIELDS",
+    "Collateral",
+    "CollateralLayout",
+    "CrlEncoding",
+    "Evidence",
+    "overridden",
+]
 
 Collateral = Mapping[str, str | int]
 

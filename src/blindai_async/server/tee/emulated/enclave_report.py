@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-__all__ = ["DEBUG", "INIT", "MODE64BIT", "PROVISION_KEY", "EnclaveReport"]
+__all__ = ["DEBUG", "INIT", "MODE64BIT", "PROVISION_KEY", "EnclaveReport", "overwritten"]
 
 INIT, DEBUG, MODE64BIT, PROVISION_KEY = 0x1, 0x2, 0x4, 0x10
 
