@@ -7,12 +7,17 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from blindai_async._client.arguments import check_seconds
 from blindai_async._client.handshake import HandshakePlan
+from blindai_async._client.session_state import patience_of
+from blindai_async._transport.address import ServerAddress
+from blindai_async._transport.channels import ChannelLimits
 from blindai_async._transport.host_certificate import read_certificate
 from blindai_async._transport.threads import Purpose, run_in_thread
-from blindai_async.attestation import BUILT_IN_POLICY, Policy
+from blindai_async.attestation import BUILT_IN_POLICY, SHARED_CACHE, Policy
+from blindai_async.collateral.sources import collateral_source
 from blindai_async.errors import SecurityWarning, SimulationModeWarning, UnverifiedHostWarning
-from blindai_async.options import Batching, RetryPolicy, Timeouts
+from blindai_async.options import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,15 +26,11 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
     from pydantic import SecretStr
 
-    from blindai_async._client.session_state import SessionState
-    from blindai_async._transport.address import ServerAddress
-    from blindai_async._transport.channels import ChannelLimits
+    from blindai_async._client.session_state import SessionState, WhenDown
     from blindai_async._transport.deadline import Deadline
     from blindai_async.attestation import AttestationCache, Claims, TrustRoot
     from blindai_async.collateral import CollateralSource
-
-# gRPC keeps the size in an int of 32 bits.
-_MAX_REPLY_BYTES = 2**31 - 1
+    from blindai_async.collateral.sources import CollateralChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,69 @@ class ConnectionConfig:
     interceptors: Sequence[ClientInterceptor]
     collateral: CollateralSource | None = None
     require_fresh: bool = False
+
+    @classmethod
+    def from_options(
+        cls,
+        addr: str | None,
+        server_name: str,
+        ports: tuple[int, int],
+        *,
+        policy: str | os.PathLike[str] | Policy | None,
+        certificate: str | os.PathLike[str] | bytes | None,
+        simulation: bool,
+        api_key: SecretStr | None,
+        timeouts: Timeouts | None,
+        retry: RetryPolicy | None,
+        when_down: WhenDown,
+        wait: float,
+        reattest: Literal["auto", "never"],
+        max_attestation_age: timedelta | None,
+        on_identity_change: Callable[[Claims, Claims], object] | None,
+        on_state_change: Callable[[SessionState, SessionState], object] | None,
+        trust_root: TrustRoot,
+        attestation_cache: AttestationCache | None,
+        max_reply_bytes: int,
+        interceptors: Sequence[ClientInterceptor],
+        collateral: CollateralChoice,
+        require_fresh: bool,
+    ) -> ConnectionConfig:
+        """Read the parameters of `connect`; `ports` are the untrusted and the attested one.
+
+        Raises:
+            TypeError: an option of another kind than it takes.
+            ValueError: an invalid address, port, URL or option.
+        """
+        if simulation and require_fresh:
+            raise ValueError("require_fresh=True: in simulation mode there is no evidence at all")
+        untrusted, attested = ports
+        address = None
+        if addr is not None:
+            address = ServerAddress.parse(
+                addr, attested_port=attested, untrusted_port=untrusted, server_name=server_name
+            )
+        return cls(
+            address=address,
+            server_name=server_name,
+            policy=policy,
+            certificate=certificate,
+            simulation=simulation,
+            api_key=api_key,
+            trust_root=trust_root,
+            cache=SHARED_CACHE if attestation_cache is None else attestation_cache,
+            limits=ChannelLimits(max_reply_bytes=max_reply_bytes),
+            timeouts=timeouts or Timeouts(),
+            retry=retry or RetryPolicy(),
+            patience=patience_of(when_down),
+            open_patience=check_seconds("wait", wait),
+            reattest=reattest,
+            max_attestation_age=max_attestation_age,
+            on_identity_change=on_identity_change,
+            on_state_change=on_state_change,
+            interceptors=tuple(interceptors),
+            collateral=collateral_source(collateral),
+            require_fresh=require_fresh,
+        )
 
 
 async def plan_handshake(config: ConnectionConfig, deadline: Deadline) -> HandshakePlan:
@@ -118,83 +182,3 @@ def warn_of_missing_protection(config: ConnectionConfig) -> None:
 def _warn(message: str, category: type[SecurityWarning]) -> None:
     # 4: past this function, its caller and the constructor, to the line that connects.
     warnings.warn(message, category, stacklevel=4)
-
-
-def check_options(
-    timeouts: object,
-    batching: object,
-    retry: object,
-    reattest: object,
-    max_reply_bytes: object,
-    chunk_size: object,
-) -> None:
-    """Refuse options of another kind than `connect` takes.
-
-    Raises:
-        TypeError: the kind is wrong.
-        ValueError: the value is.
-    """
-    for name, value, model, example in (
-        ("timeouts", timeouts, Timeouts, "Timeouts(call=5)"),
-        ("batching", batching, Batching, "Batching()"),
-        ("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
-    ):
-        if value is not None and not isinstance(value, model):
-            raise TypeError(f"{name} is {value!r}; it takes a {model.__name__}: {name}={example}")
-    if reattest not in {"auto", "never"}:
-        raise ValueError(f'reattest is {reattest!r}; it takes "auto" or "never"')
-    _check_bytes("max_reply_bytes", max_reply_bytes, _MAX_REPLY_BYTES)
-    if chunk_size is not None:
-        _check_bytes("chunk_size", chunk_size, _MAX_REPLY_BYTES)
-
-
-def _check_bytes(name: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}; it takes a number of bytes")
-    if not 1 <= value <= most:
-        raise ValueError(f"{name} is {value}; it takes 1 to {most} bytes")
-
-
-def check_timeout(timeout: object, name: str = "timeout") -> float:
-    """Take a number of seconds, a negative one too: its time is up already.
-
-    Raises:
-        TypeError: not a number.
-    """
-    if not isinstance(timeout, int | float) or timeout != timeout:  # noqa: PLR0124 - NaN
-        raise TypeError(f"{name} is {timeout!r}; it takes a number of seconds")
-    return timeout
-
-
-def check_seconds(name: str, seconds: object) -> float:
-    """Take a number of seconds, 0 or more.
-
-    Raises:
-        TypeError: not a number.
-        ValueError: less than 0.
-    """
-    checked = check_timeout(seconds, name)
-    if checked < 0:
-        raise ValueError(f"{name} is {seconds!r}; it takes 0 or more seconds")
-    return checked
-
-
-def check_model_id(model_id: object) -> None:
-    """Refuse what cannot be a model's id.
-
-    Raises:
-        TypeError: not a text.
-        ValueError: it is empty, or cannot be sent.
-    """
-    if not isinstance(model_id, str):
-        raise TypeError(f"model_id is a {type(model_id).__name__}; upload_model() returns a str")
-    if not model_id:
-        raise ValueError("model_id is empty; upload_model() returns the id of a model")
-    if not model_id.isascii():
-        try:
-            model_id.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"model_id {model_id!r} has half of a surrogate pair at {error.start}: it cannot "
-                "be sent as UTF-8"
-            ) from None

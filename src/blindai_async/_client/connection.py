@@ -4,71 +4,36 @@ from __future__ import annotations
 
 import time
 import warnings
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import SecretStr
 
-from blindai_async._client.closing import Closing
-from blindai_async._client.config import (
-    ConnectionConfig,
-    check_model_id,
-    check_options,
-    check_seconds,
-    check_timeout,
-    warn_of_missing_protection,
-)
+from blindai_async._client import arguments
+from blindai_async._client.config import ConnectionConfig, warn_of_missing_protection
 from blindai_async._client.debug_logging import log_everything
 from blindai_async._client.interface import InferenceClient
-from blindai_async._client.model_names import ModelNames
-from blindai_async._client.onnx_file import check_onnx_file
-from blindai_async._client.predict_many import predict_many
-from blindai_async._client.predictions import Predictions
-from blindai_async._client.retrying import RetryingCaller
-from blindai_async._client.session import EnclaveSession
-from blindai_async._client.session_manager import SessionManager
+from blindai_async._client.runtime import ConnectionRuntime
 from blindai_async._client.session_state import SessionState, patience_of
-from blindai_async._client.uploads import upload
-from blindai_async._telemetry.recorder import Recorder
-from blindai_async._transport.address import ServerAddress
-from blindai_async._transport.channels import ChannelLimits
 from blindai_async._transport.deadline import Deadline
-from blindai_async._transport.threads import Purpose, run_in_thread
-from blindai_async.attestation import INTEL_SGX_ROOT, SHARED_CACHE, AttestationCache, TrustRoot
-from blindai_async.collateral.sources import CollateralChoice, collateral_source
-from blindai_async.errors import (
-    AttestationError,
-    HardwareModeUnsupportedError,
-)
-from blindai_async.options import Batching, RetryPolicy, Timeouts
+from blindai_async.attestation import INTEL_SGX_ROOT, AttestationCache, TrustRoot
+from blindai_async.errors import HardwareModeUnsupportedError
 from blindai_async.specs import ClientInfo, model_spec
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import (
-        AsyncIterable,
-        AsyncIterator,
-        Callable,
-        Coroutine,
-        Generator,
-        Iterable,
-        Sequence,
-    )
+    from collections.abc import Callable, Generator, Sequence
     from datetime import timedelta
     from types import TracebackType
 
     from grpc.aio import ClientInterceptor
 
-    from blindai_async._client.handshake import Enclave
+    from blindai_async._client.session_manager import SessionManager
     from blindai_async._client.session_state import Outage, WhenDown
     from blindai_async._telemetry.stats import ConnectionStats
-    from blindai_async._transport.attested_port import AttestedPort
     from blindai_async.attestation import Claims, Policy, SgxEvidence
-    from blindai_async.proofs.responses import (
-        DeleteModelResponse,
-        PredictResponse,
-        UploadModelResponse,
-    )
+    from blindai_async.collateral.sources import CollateralChoice
+    from blindai_async.options import Batching, RetryPolicy, Timeouts
+    from blindai_async.proofs import DeleteModelResponse, PredictResponse, UploadModelResponse
     from blindai_async.specs import ModelSpec
     from blindai_async.tensors.dtypes import ModelDatumType
 
@@ -118,32 +83,26 @@ class AsyncConnection(InferenceClient):
         chunk_size: bytes of model or tensor a message. Where None, 256 KiB, with which the event
             loop is never held for long; and 1 MiB for predictions of a few messages.
         send_client_uid: tell the server a hash of this machine's and user's name.
-        interceptors: grpc.aio client interceptors, for both channels. gRPC uses each for the first
-            kind of call that its class intercepts, and for no other.
-        collateral: where what Intel has signed about the server's platform comes from: "server"
-            takes what is sent along; "pcs" asks Intel's service, a URL a PCCS; a directory is read
-            (see `blindai_async.collateral.read_bundle`); or an object with
-            ``async def fetch(quote: bytes) -> SgxCollateral``, such as a `PcsClient`. With any but
-            "server", what the server sends is not used, and may be missing or stale; and evidence
-            is asked for anew before the collateral expires. Ignored in simulation mode.
+        interceptors: grpc.aio's, for both channels; each counts for the first kind it intercepts.
+        collateral: where Intel's statements about the platform come from: "server" takes what it
+            sends along, "pcs" asks Intel's service, a URL a PCCS, a directory is read; or an object
+            with ``async def fetch(quote: bytes) -> SgxCollateral``. With any but "server", what is
+            sent along is not used, and evidence is renewed before it expires.
         require_fresh: refuse a quote that was not made for this connection, which older servers
             cannot give.
 
     Raises:
         TypeError: an option of another kind than it takes.
         ValueError: an invalid address, port, URL or option.
-        AttestationError: when it opens: the evidence does not hold (`QuoteValidationError`,
-            `NotAnEnclaveError`, `EnclaveHeldDataError`), or the policy refuses it
-            (`IdentityError`, `DebugNotAllowedError`, `TcbStatusError`).
+        AttestationError: when it opens: the evidence does not hold (`QuoteValidationError`), or the
+            policy refuses it (`IdentityError`, `DebugNotAllowedError`, `TcbStatusError`).
         HardwareModeUnsupportedError: when it opens: the server is in simulation mode.
         VersionError: when it opens: the server is not a 0.5.x.
-        TransportError: when it opens: the server is not reached. It is a ``ConnectionError``.
-        ConnectionClosedError: when it opens: this process was forked from one that had opened a
-            connection.
+        TransportError: when it opens: the server is not reached; it is a ``ConnectionError``. Where
+            collateral cannot be had, a `CollateralError`.
+        ConnectionClosedError: when it opens: in a process forked from one that had a connection.
         FileNotFoundError: when it opens: the policy or certificate file is not there.
         PolicyFormatError: when it opens: the policy file is not a policy.
-        CollateralError: when it opens: collateral was to be fetched, and could not be had. It is a
-            `TransportError`.
 
     Attributes:
         simulation_mode: whether nothing is proven.
@@ -184,54 +143,41 @@ class AsyncConnection(InferenceClient):
     ) -> None:
         # Before anything can fail: a traceback may show the variables of this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        check_options(timeouts, batching, retry, reattest, max_reply_bytes, chunk_size)
-        if simulation and require_fresh:
-            raise ValueError("require_fresh=True: in simulation mode there is no evidence at all")
+        arguments.check_options(timeouts, batching, retry, reattest, max_reply_bytes, chunk_size)
         self.simulation_mode = simulation
         self.client_info: ClientInfo = ClientInfo.collect(send_uid=send_client_uid)
         self.input_specs: list[list[Any]] | None = None
         self.output_specs: list[ModelDatumType] | None = None
-        ports = {"attested_port": attested_port, "untrusted_port": untrusted_port}
-        self._config = ConnectionConfig(
-            address=None
-            if addr is None
-            else ServerAddress.parse(addr, server_name=server_name, **ports),
-            server_name=server_name,
+        self._config = ConnectionConfig.from_options(
+            addr,
+            server_name,
+            (untrusted_port, attested_port),
             policy=policy,
             certificate=certificate,
             simulation=simulation,
             api_key=api_key,
-            trust_root=trust_root,
-            cache=SHARED_CACHE if attestation_cache is None else attestation_cache,
-            limits=ChannelLimits(max_reply_bytes=max_reply_bytes),
-            timeouts=timeouts or Timeouts(),
-            retry=retry or RetryPolicy(),
-            patience=patience_of(when_down),
-            open_patience=check_seconds("wait", wait),
+            timeouts=timeouts,
+            retry=retry,
+            when_down=when_down,
+            wait=wait,
             reattest=reattest,
             max_attestation_age=max_attestation_age,
             on_identity_change=on_identity_change,
             on_state_change=on_state_change,
-            interceptors=tuple(interceptors),
-            collateral=collateral_source(collateral),
+            trust_root=trust_root,
+            attestation_cache=attestation_cache,
+            max_reply_bytes=max_reply_bytes,
+            interceptors=interceptors,
+            collateral=collateral,
             require_fresh=require_fresh,
         )
-        self._chunk_size = chunk_size
         self._batching = batching
-        self._names = ModelNames()
-        self._recorder = Recorder()
-        self._manager = SessionManager(self._config, self._begin_session)
-        self._caller = RetryingCaller(self._manager, self._manager.streams, self._config.retry)
-        self._predictions = Predictions(
-            self._manager, self._caller, self._names, self._recorder, self._config.patience
-        )
-        self._closing = Closing(self._drain, self._end)
+        self._runtime = ConnectionRuntime(self._config, self.client_info, chunk_size, batching)
+        self._manager = self._runtime.manager
+        self._predictions = self._runtime.predictions
         if debug_mode:
             log_everything()
         warn_of_missing_protection(self._config)
-
-    def _begin_session(self, enclave: Enclave, port: AttestedPort) -> EnclaveSession:
-        return EnclaveSession(enclave, port, self.client_info, self._chunk_size, self._recorder)
 
     # Opening and closing
 
@@ -250,28 +196,13 @@ class AsyncConnection(InferenceClient):
         await self.close()
 
     async def _open(self) -> Self:
-        await self._manager.open()
-        if self._batching is not None:
-            self._predictions.join_calls(self._batching)
+        await self._runtime.open()
         return self
 
     async def close(self, grace: float = 0.0) -> None:
-        grace = check_seconds("grace", grace)
+        grace = arguments.check_seconds("grace", grace)
         if self._manager.begin_closing():
-            await self._closing.join(grace)
-
-    async def _drain(self) -> None:
-        if self._predictions.batcher is not None:
-            await self._predictions.batcher.drain()
-        await self._caller.calls.wait_idle()
-
-    async def _end(self) -> None:
-        try:
-            if self._predictions.batcher is not None:
-                await self._predictions.batcher.close()
-            self._caller.calls.end_all()
-        finally:
-            await self._manager.close()
+            await self._runtime.closing.join(grace)
 
     # Calls
 
@@ -293,29 +224,20 @@ class AsyncConnection(InferenceClient):
     ) -> UploadModelResponse:
         self._manager.check_usable()
         if model_id:  # an empty one asks for a random one, as None does
-            check_model_id(model_id)
+            arguments.check_model_id(model_id)
         spec = model_spec(input_specs, output_specs, shape, dtype, dtype_out)
-        deadline = self._deadline("upload_model", timeout, self._config.timeouts.upload)
-        async with deadline.timeout():
-            file_names = await run_in_thread(Purpose.FILES, check_onnx_file, model)
-        batcher = self._predictions.batcher
-        with batcher.replacing(model_id) if batcher and model_id else nullcontext():
-            response = await upload(
-                self._caller,
-                model,
-                spec,
-                model_id=model_id,
-                sign=sign,
-                save_model=save_model,
-                on_progress=on_progress,
-                deadline=deadline,
-                patience=self._patience(when_down),
-            )
+        response = await self._runtime.upload_model(
+            model,
+            spec,
+            model_id=model_id,
+            sign=sign,
+            save_model=save_model,
+            on_progress=on_progress,
+            deadline=self._deadline("upload_model", timeout, self._config.timeouts.upload),
+            patience=self._patience(when_down),
+        )
         self.input_specs = [[list(entry.dims), entry.dtype] for entry in spec.inputs]
         self.output_specs = [entry.dtype for entry in spec.outputs]
-        self._names.learn(response, spec, file_names)
-        if batcher is not None:
-            batcher.name_inputs(response.model_id, [entry.name for entry in spec.inputs])
         return response
 
     async def predict(
@@ -331,7 +253,7 @@ class AsyncConnection(InferenceClient):
         when_down: WhenDown | None = None,
     ) -> PredictResponse:
         self._manager.check_usable()
-        check_model_id(model_id)
+        arguments.check_model_id(model_id)
         return await self._predictions.predict(
             model_id,
             tensors,
@@ -343,56 +265,24 @@ class AsyncConnection(InferenceClient):
             patience=self._patience(when_down),
         )
 
-    def predict_many(
-        self,
-        model_id: str,
-        inputs: Iterable[Any] | AsyncIterable[Any],
-        *,
-        concurrency: int | None = None,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-        keyed: bool = False,
-        dtype: Any = None,
-        shape: Any = None,
-        sign: bool = False,
-        timeout: float | None = None,
-        when_down: WhenDown | None = None,
-    ) -> AsyncIterator[Any]:
-        if concurrency is None:
-            batches = self._batching
-            concurrency = 64 if batches is None else batches.max_batch_size * batches.max_in_flight
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}; at least one call has to be under way")
-
-        def call(tensors: Any) -> Coroutine[Any, Any, PredictResponse]:
-            return self.predict(
-                model_id, tensors, dtype, shape, sign, timeout=timeout, when_down=when_down
-            )
-
-        return predict_many(
-            call,
-            inputs,
-            concurrency,
-            ordered=ordered,
-            return_exceptions=return_exceptions,
-            keyed=keyed,
-        )
+    @property
+    def _default_concurrency(self) -> int:
+        batches = self._batching
+        return 64 if batches is None else batches.max_batch_size * batches.max_in_flight
 
     async def delete_model(
         self, model_id: str, *, timeout: float | None = None, when_down: WhenDown | None = None
     ) -> DeleteModelResponse:
         self._manager.check_usable()
-        check_model_id(model_id)
-        response = await self._caller.run(
-            lambda session, left: session.delete_model(model_id, timeout=left),
+        arguments.check_model_id(model_id)
+        return await self._runtime.delete_model(
+            model_id,
             self._deadline("delete_model", timeout, self._config.timeouts.call),
             self._patience(when_down),
         )
-        self._names.forget(model_id)
-        return response
 
     def _deadline(self, what: str, timeout: float | None, default: float) -> Deadline:
-        return Deadline(default if timeout is None else check_timeout(timeout), what)
+        return Deadline(default if timeout is None else arguments.check_timeout(timeout), what)
 
     def _patience(self, when_down: WhenDown | None) -> float:
         return self._config.patience if when_down is None else patience_of(when_down)
@@ -400,10 +290,7 @@ class AsyncConnection(InferenceClient):
     # The enclave and the link to it
 
     async def attest(self) -> Claims:
-        """Fetch the enclave's evidence anew, verify it, and pin the channel to what it proves.
-
-        Returns:
-            What the new evidence proves.
+        """Fetch the enclave's evidence anew, verify it, pin the channel to it; returns the claims.
 
         Raises:
             AttestationError: it does not hold, or the policy refuses it. What could not be proven
@@ -415,16 +302,10 @@ class AsyncConnection(InferenceClient):
         self._manager.check_usable()
         if self.simulation_mode:
             raise HardwareModeUnsupportedError("in simulation mode there is nothing to attest")
-        enclave = await self._manager.attest()
-        if enclave.claims is None:
-            raise AttestationError("the handshake proved nothing")
-        return enclave.claims
+        return await self._manager.attest()
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until calls can go out.
-
-        Args:
-            timeout: seconds; ``timeouts.connect`` where None.
+        """Wait until calls can go out, for `timeout` seconds; ``timeouts.connect`` where None.
 
         Raises:
             DeadlineExceededError: the server is still unreachable; the text says why.
@@ -432,17 +313,15 @@ class AsyncConnection(InferenceClient):
             ConnectionClosedError: the connection is closed, or was not opened.
         """
         self._manager.check_usable()
-        deadline = self._deadline("wait_ready", timeout, self._config.timeouts.connect)
-        with self._caller.calls.scope():
-            await self._manager.session(deadline, float("inf"))
+        await self._runtime.wait_ready(
+            self._deadline("wait_ready", timeout, self._config.timeouts.connect)
+        )
 
     async def ping(self, timeout: float = 5.0) -> float:
         """Probe whether the enclave answers now: for readiness checks. No statistic counts it.
 
-        It does not wait for a server that is known to be unreachable.
-
         Returns:
-            The seconds until the answer came.
+            The seconds until the answer came; a server known to be unreachable is not waited for.
 
         Raises:
             TransportError: none came, or the server is unreachable.
@@ -450,12 +329,9 @@ class AsyncConnection(InferenceClient):
             ConnectionClosedError: the connection is closed, or was not opened.
         """
         self._manager.check_usable()
-        deadline = self._deadline("ping", timeout, timeout)
-        with self._caller.calls.scope():
-            session = await self._manager.session(deadline, 0.0)
-            started = time.perf_counter()
-            await session.ping(deadline.remaining())
-            return time.perf_counter() - started
+        started = time.perf_counter()
+        await self._runtime.ping(self._deadline("ping", timeout, timeout))
+        return time.perf_counter() - started
 
     @property
     def state(self) -> SessionState:
@@ -480,7 +356,7 @@ class AsyncConnection(InferenceClient):
     @property
     def stats(self) -> ConnectionStats:
         """What the connection has done so far: calls, requests, batch sizes, percentiles."""
-        return self._recorder.snapshot()
+        return self._runtime.recorder.snapshot()
 
     @property
     def server_version(self) -> str | None:
@@ -499,10 +375,7 @@ class AsyncConnection(InferenceClient):
 
     @property
     def enclave_signing_key(self) -> bytes | None:
-        """The Ed25519 key that the enclave signs with, 32 raw bytes; None before opening.
-
-        In simulation mode nothing proves that it is an enclave's.
-        """
+        """The Ed25519 key that answers are signed with, 32 bytes; in simulation mode unproven."""
         return None if self._manager.enclave is None else self._manager.enclave.signing_key
 
     def __del__(self) -> None:

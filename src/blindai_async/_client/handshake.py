@@ -30,7 +30,14 @@ from blindai_async._transport.untrusted_port import UntrustedPort
 from blindai_async._wire.evidence import evidence_from_message
 from blindai_async.attestation import EvidenceVerifier, enclave_signing_key
 from blindai_async.collateral.sources import fetch_collateral, refetch_collateral
-from blindai_async.errors import QuoteValidationError, TransportError, VersionError
+from blindai_async.errors import (
+    AttestationError,
+    BlindAIError,
+    HardwareModeUnsupportedError,
+    QuoteValidationError,
+    TransportError,
+    VersionError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +57,15 @@ if TYPE_CHECKING:
     from blindai_async.collateral import CollateralSource
 
 _NONCE_BYTES = 32
+
+# What a handshake may find that no further try will mend by itself.
+REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
+
+# What a try to connect may meet: the network, and files that cannot be read now.
+FAILURES = (BlindAIError, OSError, ValueError)
+
+# How the reason begins where another certificate answers than the one that was proven.
+CERTIFICATE_CHANGED = "certificate changed"
 
 # Verification steps that look at collateral: a newer one may pass where one from a cache did not.
 _COLLATERAL_STEPS = frozenset({2, 3, 4, 5, 6, 8, 10})
@@ -254,13 +270,13 @@ async def open_attested_port(
         raise
     if not ready:
         await channel.close()
-        why = await why_unreachable(plan, enclave)
+        why = await _why_unreachable(plan, enclave)
         why = why or f"the attested port: {plan.address.attested}: answers by now"
         raise TransportError(f"no connection: {why}", code="UNAVAILABLE", details=why)
     return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)
 
 
-async def why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
+async def _why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
     """Find out why the attested port is not reached: see `why_not_reached`."""
     address = plan.address
     why = await why_not_reached(
@@ -268,6 +284,17 @@ async def why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
         address.attested_port,
         address.server_name,
         pem_from_der(enclave.certificate),
-        "certificate changed: it is not the enclave whose certificate was given",
+        f"{CERTIFICATE_CHANGED}: it is not the enclave whose certificate was given",
     )
     return f"the attested port: {why}" if why else ""
+
+
+async def explain_failure(
+    error: Exception, plan: HandshakePlan | None, enclave: Enclave | None
+) -> str:
+    """Say why connecting has failed, on every address; whether another enclave answers by now."""
+    reason = str(error)
+    if plan is None or enclave is None:
+        return reason
+    found = await _why_unreachable(plan, enclave)
+    return reason if not found or found in reason else f"{reason}; {found}"

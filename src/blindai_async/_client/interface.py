@@ -5,9 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from blindai_async._client.predict_many import predict_many
+
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterable,
+        Sequence,
+    )
 
     from blindai_async._client.session_state import WhenDown
     from blindai_async.proofs.responses import (
@@ -120,7 +129,11 @@ class InferenceClient(ABC):
             ConnectionClosedError: the connection is closed, or was not opened.
         """
 
+    @property
     @abstractmethod
+    def _default_concurrency(self) -> int:
+        """Calls that `predict_many` has under way at once, where nobody says how many."""
+
     def predict_many(
         self,
         model_id: str,
@@ -163,6 +176,24 @@ class InferenceClient(ABC):
         Raises:
             ValueError: `concurrency` is less than 1.
         """
+        if concurrency is None:
+            concurrency = self._default_concurrency
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}; at least one call has to be under way")
+
+        def call(tensors: Any) -> Coroutine[Any, Any, PredictResponse]:
+            return self.predict(
+                model_id, tensors, dtype, shape, sign, timeout=timeout, when_down=when_down
+            )
+
+        return predict_many(
+            call,
+            inputs,
+            concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            keyed=keyed,
+        )
 
     @abstractmethod
     async def delete_model(

@@ -9,7 +9,9 @@ import asyncio
 import random
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from grpc import ChannelConnectivity
 
 from blindai_async._client.session_state import SessionState
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 # Between two tries to connect: a tenth of what the outage has lasted, within these seconds.
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 2.0
+
+# That a connection which the peer ended in good order may take to be made anew, in seconds.
+_RECONNECT_SECONDS = 0.5
 
 
 def pause_before_try(outage: float) -> float:
@@ -89,6 +94,9 @@ class PeriodicCheck:
         method: a bound method that returns the seconds until its next call.
     """
 
+    SLOW: ClassVar = 0.5  # seconds between two looks at a channel that is connected
+    FAST: ClassVar = 0.02  # and at one that is not
+
     def __init__(self, method: Callable[[], float]) -> None:
         self._method = weakref.WeakMethod(method)
         self._timer: asyncio.TimerHandle | None = None
@@ -107,3 +115,22 @@ class PeriodicCheck:
         method = self._method()
         if method is not None:
             self.begin(method())
+
+
+class ChannelHealth:
+    """Tells a channel that is lost from one that connects anew in good order."""
+
+    def __init__(self) -> None:
+        self._broken_at: float | None = None  # when it was first seen not connected
+
+    def mended(self) -> None:
+        """Note that the channel is connected."""
+        self._broken_at = None
+
+    def is_broken(self, connectivity: ChannelConnectivity) -> bool:
+        """Tell whether a channel that is not connected counts as lost."""
+        now = time.monotonic()
+        if self._broken_at is None:
+            self._broken_at = now
+        failed = connectivity is ChannelConnectivity.TRANSIENT_FAILURE
+        return failed or now - self._broken_at > _RECONNECT_SECONDS

@@ -229,7 +229,7 @@ class RetryingCaller:
             return False
         if session.is_connected():
             return False
-        self._manager.lost(session, error.details)
+        self._manager.suspect(session, lost=error.details)
         return True
 
     def _pause_before_retry(

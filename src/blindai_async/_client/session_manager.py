@@ -15,12 +15,19 @@ from grpc import ChannelConnectivity
 
 from blindai_async._base_errors import own_instance
 from blindai_async._client.config import plan_handshake
-from blindai_async._client.early_renewal import EarlyRenewal
-from blindai_async._client.handshake import attest_server, open_attested_port, why_unreachable
+from blindai_async._client.evidence_age import EvidenceAge
+from blindai_async._client.handshake import (
+    CERTIFICATE_CHANGED,
+    FAILURES,
+    REFUSALS,
+    attest_server,
+    explain_failure,
+    open_attested_port,
+)
 from blindai_async._client.identity_change import CallbackError, tell_of_change
 from blindai_async._client.loop_affinity import LoopAffinity, refuse_after_fork
 from blindai_async._client.opening import open_with_patience
-from blindai_async._client.recovery import PeriodicCheck, Recovery
+from blindai_async._client.recovery import ChannelHealth, PeriodicCheck, Recovery
 from blindai_async._client.retiring import RetiringSessions
 from blindai_async._client.session_state import Link, SessionState
 from blindai_async._client.single_flight import SingleFlight
@@ -30,9 +37,7 @@ from blindai_async.errors import (
     AttestationError,
     BlindAIError,
     ConnectionClosedError,
-    HardwareModeUnsupportedError,
     TransportError,
-    VersionError,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from blindai_async._client.handshake import Enclave, HandshakePlan
     from blindai_async._client.session import EnclaveSession
     from blindai_async._transport.attested_port import AttestedPort
+    from blindai_async.attestation import Claims
 
 log = logging.getLogger("blindai_async")
 
@@ -50,26 +56,13 @@ log = logging.getLogger("blindai_async")
 _MIN_INTERVAL = 0.5
 _SAME_ENCLAVE_INTERVAL = 2.0
 
-# Between two looks at the channel: while it is connected, and while it is not.
-_CHECK_INTERVAL = 0.5
-_FAST_CHECK_INTERVAL = 0.02
-
-# That a connection which the peer ended in good order may take to be made anew.
-_RECONNECT_SECONDS = 0.5
-
-# What a renewal may find that no further try will mend by itself.
-_REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
-
-# What a try to connect may meet: the network, and files that cannot be read now.
-_FAILURES = (BlindAIError, OSError, ValueError)
-
 
 class SessionManager:
     """Hands out a session that may be used here and now, and replaces it when it no longer may.
 
     Args:
         config: whom to connect to, whom to trust, when to ask again.
-        begin: makes a session from a proven enclave and the port pinned to it.
+        begin: makes a session from a proven enclave and its port.
 
     Attributes:
         link: whether calls can go out now.
@@ -99,11 +92,9 @@ class SessionManager:
         self._renewal = SingleFlight(self._renew)
         self._recovery = Recovery(self.link, self._try_to_connect)
         self._check = PeriodicCheck(self._check_channel)
-        self._broken_at: float | None = None  # when the channel was first seen not connected
+        self._health = ChannelHealth()
         self._retiring = RetiringSessions()
-        self._valid_until = float("inf")  # of the evidence, by the clock on the wall
-        self._early = EarlyRenewal()
-        self._old_at = float("inf")  # when it has reached the age that the caller allows
+        self._age = EvidenceAge(config.max_attestation_age, fetches=config.collateral is not None)
         self._renewed_at = float("-inf")
         self._evidence_interval = _MIN_INTERVAL
 
@@ -133,9 +124,13 @@ class SessionManager:
                 self.link.become(SessionState.CLOSED)  # the last who waited was cancelled
 
     async def _open(self) -> None:
+        async def attempt(deadline: Deadline) -> None:
+            plan = await plan_handshake(self._config, deadline)
+            await self._pin(plan, await attest_server(plan, deadline), deadline)
+
         timeout, patience = self._config.timeouts.connect, self._config.open_patience
         try:
-            await open_with_patience(self._connect_first, timeout, patience)
+            await open_with_patience(attempt, timeout, patience)
             self._affinity = LoopAffinity()
             self.link.become(SessionState.UP)
         except BaseException as error:
@@ -143,17 +138,10 @@ class SessionManager:
             self.link.become(SessionState.CLOSED)
             raise
 
-    async def _connect_first(self, deadline: Deadline) -> None:
-        plan = await plan_handshake(self._config, deadline)
-        await self._pin(plan, await attest_server(plan, deadline), deadline)
-
     def is_open(self) -> bool:
         """Tell whether it is open, in this process."""
-        return (
-            self.link.state is not SessionState.CLOSED
-            and self._affinity is not None
-            and self._affinity.is_this_process()
-        )
+        here = self._affinity is not None and self._affinity.is_this_process()
+        return here and self.link.state is not SessionState.CLOSED
 
     def check_usable(self) -> None:
         """Refuse a use of the connection that gRPC would not survive, or not understand.
@@ -190,7 +178,7 @@ class SessionManager:
         """Close every channel, and end whatever is under way, at once."""
         self.link.become(SessionState.CLOSED)
         self._check.stop()
-        self._early.stop()
+        self._age.early.stop()
         self._recovery.stop()
         await self._opening.stop()
         await self._renewal.stop()
@@ -203,7 +191,7 @@ class SessionManager:
 
     def usable_session(self) -> EnclaveSession | None:
         """The session, where it can be used without waiting for anything."""
-        if self.link.state is SessionState.UP and self._is_fresh():
+        if self.link.state is SessionState.UP and self._age.is_fresh():
             return self._session
         return None
 
@@ -238,15 +226,17 @@ class SessionManager:
                     raise
                 self._become_down(f"no new evidence: {error}")
 
-    async def attest(self) -> Enclave:
-        """Fetch the evidence anew and verify it.
+    async def attest(self) -> Claims:
+        """Fetch the evidence anew and verify it; returns what it proves.
 
         Raises:
             AttestationError: it does not pass; the session is given up.
             TransportError: none came; the session is left as it was.
         """
-        deadline = Deadline(self._config.timeouts.connect, "attest")
-        return (await self._join_renewal(deadline)).enclave
+        session = await self._join_renewal(Deadline(self._config.timeouts.connect, "attest"))
+        if session.enclave.claims is None:
+            raise AttestationError("the handshake proved nothing")
+        return session.enclave.claims
 
     async def _join_renewal(self, deadline: Deadline) -> EnclaveSession:
         try:
@@ -257,18 +247,16 @@ class SessionManager:
     async def _renew(self) -> EnclaveSession:
         """Fetch and verify evidence; pin a new channel where there is reason to."""
         deadline = Deadline(self._config.timeouts.connect, "attest")
-        log.debug("asking for new evidence")
         try:
             # Files are read anew each time: whoever operates the client may have changed them.
             plan = await plan_handshake(self._config, deadline)
             enclave = await attest_server(plan, deadline)
-        except _REFUSALS as refusal:
+        except REFUSALS as refusal:
             self._renewed_at = time.monotonic()
             self._refuse(refusal)
             raise
         self._renewed_at = time.monotonic()
         self._evidence_interval = _SAME_ENCLAVE_INTERVAL
-        log.debug("the evidence passed")
         session = self._session
         if (
             session is None
@@ -290,12 +278,11 @@ class SessionManager:
         if self.link.state is SessionState.CLOSED:  # while the channel was being opened
             await port.close()
             raise ConnectionClosedError("the connection was closed")
-        log.debug("connected to the attested port %s", plan.address.attested)
         known, old = self.enclave, self._session
         session = self._session = self._begin(enclave, port)
         self._accept(plan, enclave)
-        self._broken_at = None
-        self._check.begin(_CHECK_INTERVAL)
+        self._health.mended()
+        self._check.begin(PeriodicCheck.SLOW)
         if old is not None:
             self._retiring.add(old, grace=self._config.timeouts.call)
         try:
@@ -309,19 +296,11 @@ class SessionManager:
             self._become_up()
         return session
 
-    def _is_fresh(self) -> bool:
-        return time.time() < self._valid_until and time.monotonic() < self._old_at
-
     def _accept(self, plan: HandshakePlan, enclave: Enclave) -> None:
         self.plan, self.enclave, self._proven = plan, enclave, enclave
         self._refusal = None
         if enclave.claims is not None:
-            self._valid_until = enclave.claims.valid_until.timestamp()
-            if self._config.collateral is not None:
-                self._early.note(enclave.claims.valid_from, enclave.claims.valid_until)
-            if self._config.max_attestation_age is not None:
-                age = self._config.max_attestation_age.total_seconds()
-                self._old_at = time.monotonic() + age
+            self._age.accept(enclave.claims)
 
     # The link, up and down
 
@@ -341,17 +320,14 @@ class SessionManager:
         self._evidence_interval = _MIN_INTERVAL
         self.link.become(SessionState.DOWN, reason)
         self._recovery.begin()
-        self._check.begin(_FAST_CHECK_INTERVAL)
+        self._check.begin(PeriodicCheck.FAST)
 
-    def suspect(self, session: EnclaveSession) -> None:
-        """Look at a session's channel now: a call on it was broken off."""
-        if session is self._session:
+    def suspect(self, session: EnclaveSession, lost: str = "") -> None:
+        """Look at a channel on which a call broke off; `lost` tells why it is not connected."""
+        if session is self._session and lost:
+            self._become_down(lost)
+        elif session is self._session:
             self._check.begin(0)
-
-    def lost(self, session: EnclaveSession, reason: str) -> None:
-        """Note that a session's channel is not connected."""
-        if session is self._session:
-            self._become_down(reason)
 
     def _check_channel(self) -> float:
         """See how the session's channel stands; returns the seconds until that is to be seen again.
@@ -362,49 +338,38 @@ class SessionManager:
         """
         session, state = self._session, self.link.state
         if session is None or state not in {SessionState.UP, SessionState.DOWN}:
-            return _CHECK_INTERVAL
-        if self._config.reattest == "auto" and not self._renewal.running and self._early.is_due():
-            self._early.begin(self._renewal.join, self._config.timeouts.connect)
+            return PeriodicCheck.SLOW
+        early, auto = self._age.early, self._config.reattest == "auto"
+        if auto and not self._renewal.running and early.is_due():
+            early.begin(self._renewal.join, self._config.timeouts.connect)
         connectivity = session.connect()
-        now = time.monotonic()
-        if connectivity is ChannelConnectivity.READY:
-            self._broken_at = None
-            if state is SessionState.UP:
-                return _CHECK_INTERVAL
-            if self._is_fresh():
-                log.debug("the channel is connected again")
-                self._become_up()
-        elif state is SessionState.UP:
-            self._broken_at = self._broken_at or now
-            failed = connectivity is ChannelConnectivity.TRANSIENT_FAILURE
-            if failed or now - self._broken_at > _RECONNECT_SECONDS:
-                self._become_down("the connection broke")
-        return _FAST_CHECK_INTERVAL
+        if connectivity is ChannelConnectivity.READY and state is SessionState.UP:
+            self._health.mended()
+            return PeriodicCheck.SLOW
+        if connectivity is ChannelConnectivity.READY and self._age.is_fresh():
+            log.debug("the channel is connected again")
+            self._become_up()
+        elif state is SessionState.UP and self._health.is_broken(connectivity):
+            self._become_down("the connection broke")
+        return PeriodicCheck.FAST
 
     async def _try_to_connect(self) -> str | None:
         """Try once to bring the link up: see `Recovery`."""
         deadline = Deadline(self._config.timeouts.connect, "connect")
         is_due = time.monotonic() - self._renewed_at >= self._evidence_interval
         try:
-            if self._config.reattest == "auto" and (is_due or not self._is_fresh()):
+            if self._config.reattest == "auto" and (is_due or not self._age.is_fresh()):
                 await self._renewal.join(deadline)
             elif self.plan is not None and self._proven is not None:
                 await self._pin(self.plan, self._proven, deadline)
-        except (*_REFUSALS, CallbackError):
+        except (*REFUSALS, CallbackError):
             return None  # those who waited have been told
-        except _FAILURES as error:
-            return await self._reason_of(error)
-        return None
-
-    async def _reason_of(self, error: Exception) -> str:
-        """Why a try has failed, on every address; whether another enclave answers by now."""
-        reason = str(error)
-        if self.plan is None or self._proven is None:
+        except FAILURES as error:
+            reason = await explain_failure(error, self.plan, self._proven)
+            if CERTIFICATE_CHANGED in reason:
+                self._evidence_interval = _MIN_INTERVAL
             return reason
-        found = await why_unreachable(self.plan, self._proven)
-        if "certificate changed" in found:
-            self._evidence_interval = _MIN_INTERVAL
-        return reason if not found or found in reason else f"{reason}; {found}"
+        return None
 
     # Sessions that are given up
 

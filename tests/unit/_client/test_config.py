@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import blindai_async
-from blindai_async._client.config import check_model_id
+from blindai_async._client.arguments import check_model_id
 from blindai_async._client.connection import AsyncConnection
 
 

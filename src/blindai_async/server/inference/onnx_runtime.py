@@ -18,11 +18,11 @@ from blindai_async.tensors.unsupported import unsupported_type
 try:
     import onnxruntime as ort
     from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-except ImportError as error:
+except ImportError as _missing:
     raise ModuleNotFoundError(
         "the server needs ONNX Runtime: python -m pip install 'blindai-async[server]'",
         name="onnxruntime",
-    ) from error
+    ) from _missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
