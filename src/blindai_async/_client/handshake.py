@@ -6,6 +6,7 @@ it; then only the proven certificate is its root.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
         TrustRoot,
     )
     from blindai_async.collateral import CollateralSource
+
+log = logging.getLogger("blindai_async")
 
 _NONCE_BYTES = 32
 
@@ -243,6 +246,7 @@ def _proven(plan: HandshakePlan, policy: Policy, version: str, evidence: SgxEvid
             claims=claims,
             policy=policy,
         )
+    log.debug("the evidence passed")
     # From here on only what the quote vouches for: the claims' own copy, not the reply's.
     certificate = claims.enclave_held_data
     return Enclave(version, certificate, enclave_signing_key(certificate), evidence, claims)
@@ -273,6 +277,7 @@ async def open_attested_port(
         why = await _why_unreachable(plan, enclave)
         why = why or f"the attested port: {plan.address.attested}: answers by now"
         raise TransportError(f"no connection: {why}", code="UNAVAILABLE", details=why)
+    log.debug("connected to the attested port %s", plan.address.attested)
     return AttestedPort(channel, plan.metadata, plan.interceptors, plan.limits.heartbeat)
 
 
