@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from blindai_async._client.connection import AsyncConnection
 from blindai_async._wire.evidence import evidence_to_message
@@ -21,22 +21,19 @@ if TYPE_CHECKING:
     from blindai_async.specs import ClientInfo
     from blindai_async.tensors import ModelDatumType
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def raise_exception_if_conn_closed(
-    f: Callable[Concatenate[Any, P], R],
-) -> Callable[Concatenate[Any, P], R]:
+def raise_exception_if_conn_closed(f: F) -> F:
     """Make a method of a connection raise `ConnectionClosedError`, a ValueError, once closed."""
 
     @wraps(f)
-    def checked(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.closed:
             raise ConnectionClosedError("the connection is closed")
         return f(self, *args, **kwargs)
 
-    return checked
+    return cast("F", checked)
 
 
 class Connection(AbstractContextManager["Connection"]):

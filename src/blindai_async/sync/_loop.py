@@ -44,7 +44,8 @@ class LoopThread:
             raise RuntimeError(
                 "a callback of a connection cannot make a blocking call: use asyncio"
             )
-        assert self._portal is not None
+        if self._portal is None:
+            raise RuntimeError("the event loop of blindai_async.sync did not start")
         future = self._portal.start_task_soon(partial(call, *args, **options))
         try:
             return future.result()

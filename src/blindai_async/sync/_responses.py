@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from blindai_async import proofs, tensors
 from blindai_async._pb.proof_files_pb2 import ResponseProof
-from blindai_async._pb.untrusted_pb2 import GetSgxQuoteWithCollateralReply
 from blindai_async._wire.evidence import evidence_to_message
 from blindai_async.attestation import SgxEvidence
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from blindai_async._pb.securedexchange_pb2 import RunModelReply
+    from blindai_async._pb.untrusted_pb2 import GetSgxQuoteWithCollateralReply
     from blindai_async.proofs.signature import SigningKey
 
 
@@ -121,7 +121,7 @@ class PredictResponse(SignedResponse, proofs.PredictResponse):
         return content
 
     @classmethod
-    def wrap(cls, response: proofs.PredictResponse) -> Self:
+    def wrap(cls, response: proofs.PredictResponse) -> PredictResponse:
         """Give a verified answer the original's form."""
         fields = dict(response)
         fields["attestation"] = evidence(response.attestation)
