@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from anyio.from_thread import start_blocking_portal
+from tests.support.row_models import linear
 
 from blindai_async import Batching, Policy, TrustRoot, sync
 from blindai_async.server import BlindAIServer
 from blindai_async.server.tee.emulated import EmulatedPlatform
-from tests.support.row_models import linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def options(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
             trust: dict[str, Any] = {"simulation": True}
             if platform is not None:
                 trust = {
-                    "policy": Policy.from_str(platform.policy_toml()),
+                    "policy": Policy.from_str(platform.policy_toml),
                     "trust_root": TrustRoot.from_pem(platform.root_pem),
                 }
             yield {"addr": "127.0.0.1", **ports, **trust}
