@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindai_async import proofs, tensors
 from blindai_async._pb.proof_files_pb2 import ResponseProof
-from blindai_async._wire.evidence import evidence_to_message
+from blindai_async._wire.evidence import evidence_from_message, evidence_to_message
 from blindai_async.attestation import SgxEvidence
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class PredictResponse(SignedResponse, proofs.PredictResponse):
         **fields: Any,
     ) -> None:
         if response is None:
-            if isinstance(attestation, SgxEvidence):
-                fields["attestation"] = evidence(attestation)
-            super().__init__(**fields)
+            if attestation is not None and not isinstance(attestation, SgxEvidence):
+                attestation = evidence_from_message(attestation)
+            super().__init__(attestation=evidence(attestation), **fields)
             return
         super().__init__(**fields)
         if isinstance(attestation, SgxEvidence):
