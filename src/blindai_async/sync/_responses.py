@@ -46,6 +46,8 @@ class Tensor(tensors.Tensor):
 class SignedResponse(proofs.SignedResponse):
     """An answer of the enclave that may be kept as a proof."""
 
+    attestation: SgxEvidence | None = None
+
     def load_from_bytes(self, b: bytes) -> None:
         """Replace this response by the one serialized in `b`.
 
@@ -53,7 +55,8 @@ class SignedResponse(proofs.SignedResponse):
             ProofFormatError: not a proof, or one of another kind of response.
         """
         super().load_from_bytes(b)
-        self.attestation = evidence(self.attestation)
+        kept: SgxEvidence | None = evidence(self.attestation)
+        self.attestation = kept
 
 
 class UploadModelResponse(SignedResponse, proofs.UploadModelResponse):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from anyio.from_thread import start_blocking_portal
-from tests.support.row_models import linear
+from row_models import linear
 
 from blindai_async import Batching, Policy, TrustRoot, sync
 from blindai_async.server import BlindAIServer
