@@ -61,7 +61,10 @@ def model_file(onnx_models, tmp_path_factory):
 
 
 class Ticker:
-    """Ticks each millisecond, and notes the longest that it was kept waiting."""
+    """Ticks each millisecond, and notes the most that the loop's thread worked between two ticks.
+
+    The thread's own processor time: what others do on a busy machine does not count.
+    """
 
     async def __aenter__(self):
         self.worst = 0.0
@@ -72,9 +75,9 @@ class Ticker:
 
     async def _tick(self):
         while True:
-            before = time.perf_counter()
+            before = time.thread_time()
             await asyncio.sleep(0.001)
-            self.worst = max(self.worst, time.perf_counter() - before)
+            self.worst = max(self.worst, time.thread_time() - before)
 
     async def __aexit__(self, *_):
         await asyncio.sleep(0.01)  # what held the loop last is yet to be noticed
@@ -119,17 +122,14 @@ async def test_large_uploads_and_predictions_do_not_hold_the_loop_up(
     connection = await connect(away)
     mean = await connection.upload_model(onnx_models.mean_of_all())
     columns = np.asfortranarray(np.ones((6_000_000, 4), np.float32))  # 96 MB, to be copied
-    started = time.perf_counter()
+    started = time.thread_time()
     np.ascontiguousarray(columns)
-    copied_in = time.perf_counter() - started
-    gaps = []
-    while len(gaps) < 3 and min(gaps, default=1.0) > copied_in / 2:  # another process's fault, once
-        async with Ticker() as ticker:
-            await connection.upload_model(path, sign=True)
-            response = await connection.predict(mean.model_id, columns, sign=True)
-        assert response.output[0].as_numpy() == 1
-        gaps.append(ticker.worst)
-    assert min(gaps) < copied_in / 2, gaps
+    a_copy = time.thread_time() - started
+    async with Ticker() as ticker:
+        await connection.upload_model(path, sign=True)
+        response = await connection.predict(mean.model_id, columns, sign=True)
+    assert response.output[0].as_numpy() == 1
+    assert ticker.worst < a_copy / 2
 
 
 @pytest.mark.parametrize("kind", ["asyncio", UVLOOP])

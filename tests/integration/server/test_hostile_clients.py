@@ -10,8 +10,10 @@ import socket
 import grpc
 import numpy as np
 import pytest
+from waiting import until
 
 from blindai_async._pb import securedexchange_pb2 as pb
+from blindai_async.server.rpc.admission import PendingBytes
 
 X = np.ones(4, "float32")
 
@@ -76,8 +78,10 @@ async def test_a_slow_stream_that_goes_on_is_served(start_server, raw_client, on
 
 
 async def test_unfinished_requests_are_bounded_in_all(
-    start_server, raw_client, onnx_models, refusal
+    start_server, raw_client, onnx_models, refusal, monkeypatch
 ):
+    pending = PendingBytes(1_000_000)
+    monkeypatch.setattr("blindai_async.server.lifecycle.PendingBytes", lambda limit: pending)
     client = await raw_client(await start_server(max_pending_bytes=1_000_000))
     info = pb.TensorInfo(dims=[600_000], datum_type=pb.U8)
     piece = pb.TensorData(info=info, bytes_data=bytes(500_000))
@@ -85,14 +89,14 @@ async def test_unfinished_requests_are_bounded_in_all(
         open_ended(client, "RunModel", pb.RunModelRequest(input_tensors=[piece]))
     )
 
-    async def refused_with(expected):
-        async with asyncio.timeout(30):  # until the server knows of what is held, or not any more
-            while (await refusal(client.upload(bytes(600_000))))[0] is not expected:
-                pass
-
-    await refused_with(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    # An upload that came before the server holds the request would have its room.
+    await until(lambda: pending._held >= 500_000, within=60)
+    code, _ = await refusal(client.upload(bytes(600_000)))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     held.cancel()
-    await refused_with(grpc.StatusCode.UNKNOWN)  # there is room: it is looked at
+    await until(lambda: pending._held == 0, within=60)
+    code, _ = await refusal(client.upload(bytes(600_000)))
+    assert code is grpc.StatusCode.UNKNOWN  # there is room: it is looked at
     await assert_serves(client, onnx_models)
 
 

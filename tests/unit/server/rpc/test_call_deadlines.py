@@ -32,11 +32,39 @@ async def test_a_call_beyond_its_deadline_is_refused_with_its_reason(dog):
     await asyncio.sleep(0)  # the cancellation is spent
 
 
+class Clock:
+    """A loop's clock that a test moves on."""
+
+    def __init__(self, loop):
+        self.now = 0.0
+        self.call_later = loop.call_later
+
+    def time(self):
+        return self.now
+
+
 async def test_a_call_that_goes_on_is_left_alone(dog):
-    with dog.watch() as watch:
-        for _ in range(6):
-            watch.allow(1, "too slow")
-            await asyncio.sleep(0.25)
+    dog._loop = clock = Clock(asyncio.get_running_loop())
+
+    def pass_seconds(seconds):
+        clock.now += seconds
+        dog._timer.cancel()
+        dog._look()
+
+    async def call():
+        with dog.watch() as watch:
+            for _ in range(6):
+                watch.allow(1, "too slow")
+                pass_seconds(0.9)
+                await asyncio.sleep(0)  # where a cancellation would arrive
+            went_on.append(True)
+            pass_seconds(0.2)
+            await asyncio.sleep(0)
+
+    went_on = []
+    with pytest.raises(RefusalError):  # once it does not
+        await call()
+    assert went_on
 
 
 async def test_one_call_expires_and_its_neighbours_do_not(dog):
