@@ -50,14 +50,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Whoever judges a kept proof needs neither gRPC nor a connection: both are imported by the
-    # first who names one of these.
-    if name in {"AsyncConnection", "connect"}:
-        from blindai_async._client import connection  # noqa: PLC0415
+if not TYPE_CHECKING:  # a checker is to see misspelt names
 
-        return getattr(connection, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # Whoever judges a kept proof needs neither gRPC nor a connection: both are imported by the
+        # first who names one of these.
+        if name in {"AsyncConnection", "connect"}:
+            from blindai_async._client import connection  # noqa: PLC0415
+
+            return getattr(connection, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -144,3 +144,15 @@ def test_names_that_others_import_are_public_or_in_a_private_module() -> None:
                 and (promised is None or alias.name not in promised)
             ]
     assert taken == []
+
+
+def test_type_checkers_see_misspelt_names() -> None:
+    """They take any name of a module that has a `__getattr__` which they see."""
+    seen = [
+        module_name(path)
+        for path, tree in TREES.items()
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body
+        )
+    ]
+    assert seen == []

@@ -76,11 +76,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The steps themselves, and with them X.509, are read at the first verification: they are a
-    # fifth of what importing the client takes, and a handshake verifies in a worker thread.
-    if name == "verify_dcap_attestation":
-        from blindai_async.attestation.dcap.steps import verify_dcap_attestation  # noqa: PLC0415
+if not TYPE_CHECKING:  # a checker is to see misspelt names
 
-        return verify_dcap_attestation
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # The steps themselves, and with them X.509, are read at the first verification: they are a
+        # fifth of what importing the client takes, and a handshake verifies in a worker thread.
+        if name == "verify_dcap_attestation":
+            from blindai_async.attestation.dcap.steps import verify_dcap_attestation  # noqa: PLC0415
+
+            return verify_dcap_attestation
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,11 +27,13 @@ __all__ = ["BlindAIServer", "QuotingPlatform", "run_until_signalled", "serve"]
 _MODULES = {"BlindAIServer": "app", "run_until_signalled": "process", "serve": "process"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if "grpc" not in sys.modules:
-        # gRPC writes a line to stderr for every peer that fails a handshake, past Python's logging;
-        # whether it does, it reads once, when it is loaded.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a checker is to see misspelt names
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if "grpc" not in sys.modules:
+            # gRPC writes a line to stderr for every peer that fails a handshake, past Python's
+            # logging; whether it does, it reads once, when it is loaded.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
