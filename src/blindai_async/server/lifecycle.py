@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ from blindai_async.server.identity import (
     open_host_identity,
 )
 from blindai_async.server.inference.worker_pool import WorkerPool
-from blindai_async.server.rpc.admission import CallGate, PendingBytes
-from blindai_async.server.rpc.call_deadlines import Watchdog
+from blindai_async.server.rpc.admission import CallAdmission, PendingBytes
+from blindai_async.server.rpc.call_deadlines import CallDeadlines
 from blindai_async.server.rpc.evidence import EvidenceSource
 from blindai_async.server.rpc.health import HealthService
 from blindai_async.server.rpc.services import (
@@ -70,20 +71,21 @@ class ServerRun:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._gate = CallGate()
-        self._watchdog = Watchdog(min(settings.stream_timeout, settings.inference_timeout))
-        self._keeper = WorkerPool(1, "blindai-keeper")
-        # Of its own: a handshake must not wait until the keeper has loaded somebody's model.
+        self._admission = CallAdmission()
+        self._deadlines = CallDeadlines(min(settings.stream_timeout, settings.inference_timeout))
+        self._store_thread = WorkerPool(1, "blindai-store")
+        # Of its own: a handshake must not wait until somebody's model is loaded.
         self._quoter = WorkerPool(1, "blindai-quoter")
         self._runners = WorkerPool(settings.inference_threads, "blindai-inference")
         self._health = (HealthService(EXCHANGE), HealthService(ATTESTATION))
         self._servers: list[grpc.aio.Server] = []
         self._temporary: Path | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._drain_until = float("inf")
+        self._draining: asyncio.Timeout | None = None
 
     async def prepare(self, directory: Path | None, models: Mapping[str, Path]) -> None:
         """Open the directory, make the identity and load the models, off the loop."""
-        await self._keeper.run(lambda: self._prepare(directory, models))
+        await self._store_thread.run(lambda: self._prepare(directory, models))
 
     def _prepare(self, directory: Path | None, models: Mapping[str, Path]) -> None:
         if directory is None:
@@ -104,8 +106,8 @@ class ServerRun:
             self._store,
             self.enclave_identity,
             PendingBytes(self._settings.max_pending_bytes),
-            self._watchdog,
-            self._keeper,
+            self._deadlines,
+            self._store_thread,
             self._runners,
         )
         evidence = EvidenceSource(
@@ -117,12 +119,12 @@ class ServerRun:
         attestation = AttestationService(self.enclave_identity, evidence, self._settings.version)
         enclave, machine = self.enclave_identity, self.host_identity
         attested = await self._serve(
-            (exchange.handler(self._gate), self._health[0].handler()),
+            (exchange.handler(self._admission), self._health[0].handler()),
             (host, ports[0]),
             (enclave.tls_key_pem, enclave.certificate_pem),
         )
         untrusted = await self._serve(
-            (attestation.handler(self._gate), self._health[1].handler()),
+            (attestation.handler(self._admission), self._health[1].handler()),
             (host, ports[1]),
             (machine.tls_key_pem, machine.certificate_pem),
         )
@@ -152,27 +154,31 @@ class ServerRun:
 
     def give_up_after(self, grace: float) -> None:
         """Let `drain` wait no longer than `grace` seconds from now."""
-        self._timers.append(asyncio.get_running_loop().call_later(grace, self._gate.give_up))
+        until = asyncio.get_running_loop().time() + grace
+        self._drain_until = min(self._drain_until, until)
+        if self._draining is not None and not self._draining.expired():
+            self._draining.reschedule(self._drain_until)
 
     async def drain(self) -> None:
-        """Refuse new calls and wait for those in flight.
+        """Refuse new calls and wait for those under way.
 
         The ports stay open meanwhile, so that new calls and health checks get an answer instead of
         a refused connection.
         """
         for health in self._health:
             health.stop_serving()
-        self._gate.close()
-        await self._gate.wait_idle()
+        self._admission.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._drain_until) as self._draining:
+                await self._admission.wait_idle()
+        self._draining = None
 
     async def stop(self) -> None:
         """Close everything, from whatever state `start` may have left."""
-        for timer in self._timers:
-            timer.cancel()
         await asyncio.gather(*(server.stop(None) for server in self._servers))
         if self._temporary is not None:
             temporary = self._temporary
-            await self._keeper.run(lambda: shutil.rmtree(temporary, ignore_errors=True))
-        self._watchdog.close()
-        for pool in (self._keeper, self._quoter, self._runners):
+            await self._store_thread.run(lambda: shutil.rmtree(temporary, ignore_errors=True))
+        self._deadlines.close()
+        for pool in (self._store_thread, self._quoter, self._runners):
             pool.close()

@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from blindai_async._transport.active_calls import ActiveCalls
 from blindai_async.server.status_errors import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from blindai_async.server.rpc.call_deadlines import Watch
+    from blindai_async.server.rpc.call_deadlines import CallDeadline
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = Callable[[Any, Context], Awaitable[bytes]]
 
-__all__ = ["CallGate", "Context", "PendingBytes", "receive"]
+__all__ = ["CallAdmission", "Context", "PendingBytes", "receive"]
 
 _logger = logging.getLogger(__name__)
 
 
-class CallGate:
-    """Counts the calls in flight, and lets no new one in once the server drains."""
+class CallAdmission:
+    """Counts the calls under way, and admits no new one once the server drains."""
 
     def __init__(self) -> None:
-        self._in_flight = 0
+        self._calls = ActiveCalls()
         self._closed = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def close(self) -> None:
         """Refuse new calls from now on."""
         self._closed = True
 
     async def wait_idle(self) -> None:
-        """Wait until no call is in flight, or until `give_up`."""
-        await self._idle.wait()
+        """Wait until no call is under way."""
+        await self._calls.wait_idle()
 
-    def give_up(self) -> None:
-        """Let `wait_idle` return although calls are in flight."""
-        self._idle.set()
-
-    def guarded(self, handler: Handler) -> Handler:
+    def admitted(self, handler: Handler) -> Handler:
         """Wrap a handler: count its calls, turn what it raises into a status."""
 
         async def call(request: Any, context: Context) -> bytes:
             if self._closed:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
-            self._in_flight += 1
-            self._idle.clear()
+            self._calls.begin()
             try:
                 return await handler(request, context)
             except RefusalError as refusal:
@@ -62,9 +55,7 @@ class CallGate:
                 _logger.exception("a call failed unexpectedly")
                 await context.abort(grpc.StatusCode.INTERNAL, "Internal error")
             finally:
-                self._in_flight -= 1
-                if not self._in_flight:
-                    self._idle.set()
+                self._calls.end()
 
         return call
 
@@ -102,14 +93,14 @@ class PendingBytes:
 
 
 async def receive(
-    context: Context, accept: Callable[[bytes], int], watch: Watch, *, timeout: float
+    context: Context, accept: Callable[[bytes], int], deadline: CallDeadline, *, timeout: float
 ) -> None:
     """Read a request stream to its end.
 
     Args:
         context: the call.
         accept: takes each message; returns how many bytes of content it brought.
-        watch: the call's deadline.
+        deadline: the call's deadline.
         timeout: seconds within which more content must come. Empty messages do not count: they
             would keep a stream open for ever at no cost.
 
@@ -117,7 +108,7 @@ async def receive(
         RefusalError: whatever `accept` raises.
     """
     silent = f"The stream sent nothing for {timeout:g} s"
-    watch.allow(timeout, silent)
+    deadline.allow(timeout, silent)
     while isinstance(message := await context.read(), bytes):
         if accept(message):
-            watch.allow(timeout, silent)
+            deadline.allow(timeout, silent)

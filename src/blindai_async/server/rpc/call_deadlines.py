@@ -16,14 +16,14 @@ from blindai_async.server.status_errors import RefusalError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Watch", "Watchdog"]
+__all__ = ["CallDeadline", "CallDeadlines"]
 
 _TICKS_A_DEADLINE = 8
 _LONGEST_TICK = 1.0
 
 
-class Watchdog:
-    """Watches the calls of one event loop.
+class CallDeadlines:
+    """The deadlines of all calls on one event loop.
 
     Args:
         shortest: the shortest time, in seconds, that any call is allowed. A deadline is noticed
@@ -34,49 +34,49 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._tick = min(shortest / _TICKS_A_DEADLINE, _LONGEST_TICK)
         self._timer: asyncio.TimerHandle | None = None
-        self._watched: set[Watch] = set()
+        self._open: set[CallDeadline] = set()
 
-    def watch(self) -> Watch:
-        """Watch the current task while the result is entered as a context manager."""
-        return Watch(self, self._loop)
+    def bounded(self) -> CallDeadline:
+        """A context in which the current task makes one call, until its deadline at most."""
+        return CallDeadline(self, self._loop)
 
-    def add(self, watch: Watch) -> None:
-        """Called by `Watch`."""
-        self._watched.add(watch)
+    def add(self, deadline: CallDeadline) -> None:
+        """Called by `CallDeadline`."""
+        self._open.add(deadline)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._tick, self._look)
+            self._timer = self._loop.call_later(self._tick, self._end_overdue)
 
-    def discard(self, watch: Watch) -> None:
-        """Called by `Watch`."""
-        self._watched.discard(watch)
+    def discard(self, deadline: CallDeadline) -> None:
+        """Called by `CallDeadline`."""
+        self._open.discard(deadline)
 
     def close(self) -> None:
-        """Watch no more."""
-        self._watched.clear()
+        """End no call any more."""
+        self._open.clear()
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
+    def _end_overdue(self) -> None:
         now = self._loop.time()
-        for watch in [watch for watch in self._watched if watch.deadline < now]:
-            self._watched.discard(watch)
-            watch.expire()
-        again = bool(self._watched)
-        self._timer = self._loop.call_later(self._tick, self._look) if again else None
+        for deadline in [deadline for deadline in self._open if deadline.at < now]:
+            self._open.discard(deadline)
+            deadline.expire()
+        again = bool(self._open)
+        self._timer = self._loop.call_later(self._tick, self._end_overdue) if again else None
 
 
-class Watch:
+class CallDeadline:
     """One call's deadline. As a context manager it turns its passing into a refusal."""
 
-    __slots__ = ("_dog", "_expired", "_loop", "_reason", "_task", "deadline")
+    __slots__ = ("_deadlines", "_expired", "_loop", "_reason", "_task", "at")
 
-    def __init__(self, dog: Watchdog, loop: asyncio.AbstractEventLoop) -> None:
-        self._dog = dog
+    def __init__(self, deadlines: CallDeadlines, loop: asyncio.AbstractEventLoop) -> None:
+        self._deadlines = deadlines
         self._loop = loop
         self._task: asyncio.Task[object] | None = None
         self._expired = False
         self._reason = ""
-        self.deadline: float = float("inf")
+        self.at: float = float("inf")
 
     def allow(self, seconds: float, reason: str) -> None:
         """Set the deadline anew.
@@ -85,7 +85,7 @@ class Watch:
             seconds: from now.
             reason: what the peer is told when it passes.
         """
-        self.deadline = self._loop.time() + seconds
+        self.at = self._loop.time() + seconds
         self._reason = reason
 
     def expire(self) -> None:
@@ -96,7 +96,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
-        self._dog.add(self)
+        self._deadlines.add(self)
         return self
 
     def __exit__(
@@ -106,7 +106,7 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         task, self._task = self._task, None
-        self._dog.discard(self)
+        self._deadlines.discard(self)
         # Whoever else cancelled the call meanwhile (the peer, the server's end) goes first.
         cancelled_by_us = self._expired and task is not None and task.uncancel() == 0
         if cancelled_by_us and exc_type is asyncio.CancelledError:

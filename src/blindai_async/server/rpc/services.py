@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from blindai_async.server.identity import EnclaveIdentity
     from blindai_async.server.inference.tensor_assembly import ArrivingTensor
     from blindai_async.server.inference.worker_pool import WorkerPool
-    from blindai_async.server.rpc.admission import CallGate, Context, PendingBytes
-    from blindai_async.server.rpc.call_deadlines import Watchdog
+    from blindai_async.server.rpc.admission import CallAdmission, Context, PendingBytes
+    from blindai_async.server.rpc.call_deadlines import CallDeadlines
     from blindai_async.server.rpc.evidence import EvidenceSource
     from blindai_async.server.settings import ServerSettings
     from blindai_async.server.storage.model_store import ModelStore
@@ -52,7 +52,7 @@ class AttestationService:
         self._evidence = evidence
         self._version = version
 
-    def handler(self, gate: CallGate) -> grpc.GenericRpcHandler:
+    def handler(self, admission: CallAdmission) -> grpc.GenericRpcHandler:
         """What to register with the untrusted port's server."""
         methods = {
             "GetCertificate": self._get_certificate,
@@ -63,7 +63,7 @@ class AttestationService:
         return grpc.method_handlers_generic_handler(
             ATTESTATION,
             {
-                name: grpc.unary_unary_rpc_method_handler(gate.guarded(method))
+                name: grpc.unary_unary_rpc_method_handler(admission.admitted(method))
                 for name, method in methods.items()
             },
         )
@@ -92,8 +92,8 @@ class ExchangeService:
         store: the models.
         identity: signs what is to be signed.
         pending: the account for unfinished requests.
-        watchdog: ends calls that take too long.
-        keeper: the thread that changes the store.
+        deadlines: end calls that take too long.
+        store_thread: the thread that changes the store.
         runners: the threads that run models.
     """
 
@@ -103,27 +103,31 @@ class ExchangeService:
         store: ModelStore,
         identity: EnclaveIdentity,
         pending: PendingBytes,
-        watchdog: Watchdog,
-        keeper: WorkerPool,
+        deadlines: CallDeadlines,
+        store_thread: WorkerPool,
         runners: WorkerPool,
     ) -> None:
         self._settings = settings
         self._store = store
         self._signing_key = identity.signing_key
         self._pending = pending
-        self._watchdog = watchdog
-        self._keeper = keeper
+        self._deadlines = deadlines
+        self._store_thread = store_thread
         self._runners = runners
 
-    def handler(self, gate: CallGate) -> grpc.GenericRpcHandler:
+    def handler(self, admission: CallAdmission) -> grpc.GenericRpcHandler:
         """What to register with the attested port's server."""
         return grpc.method_handlers_generic_handler(
             EXCHANGE,
             {
-                "SendModel": grpc.stream_unary_rpc_method_handler(gate.guarded(self._send_model)),
-                "RunModel": grpc.stream_unary_rpc_method_handler(gate.guarded(self._run_model)),
+                "SendModel": grpc.stream_unary_rpc_method_handler(
+                    admission.admitted(self._send_model)
+                ),
+                "RunModel": grpc.stream_unary_rpc_method_handler(
+                    admission.admitted(self._run_model)
+                ),
                 "DeleteModel": grpc.unary_unary_rpc_method_handler(
-                    gate.guarded(self._delete_model)
+                    admission.admitted(self._delete_model)
                 ),
             },
         )
@@ -131,14 +135,14 @@ class ExchangeService:
     async def _send_model(self, _stream: object, context: Context) -> bytes:
         if not self._settings.allow_uploads:
             raise RefusalError(grpc.StatusCode.PERMISSION_DENIED, "Uploading models is disabled")
-        with self._pending.account() as hold, self._watchdog.watch() as watch:
+        with self._pending.account() as hold, self._deadlines.bounded() as deadline:
             upload = ModelUpload(self._settings.max_model_size, hold)
-            await receive(context, upload.accept, watch, timeout=self._settings.stream_timeout)
-            watch.allow(self._settings.inference_timeout, "Loading the model took too long")
-            return await self._keeper.run(lambda: self._add_model(upload))
+            await receive(context, upload.accept, deadline, timeout=self._settings.stream_timeout)
+            deadline.allow(self._settings.inference_timeout, "Loading the model took too long")
+            return await self._store_thread.run(lambda: self._add_model(upload))
 
     def _add_model(self, upload: ModelUpload) -> bytes:
-        """Load the model and build the reply. Runs in the keeper's thread."""
+        """Load the model and build the reply. Runs in the thread that changes the store."""
         onnx_file = upload.finish()
         request = upload.request
         model_id = request.model_id or str(uuid.uuid4())
@@ -154,12 +158,12 @@ class ExchangeService:
         return upload_reply(payload, self._signing_key)
 
     async def _run_model(self, _stream: object, context: Context) -> bytes:
-        with self._pending.account() as hold, self._watchdog.watch() as watch:
+        with self._pending.account() as hold, self._deadlines.bounded() as deadline:
             request = PredictionRequest(self._settings.max_input_size, hold)
-            await receive(context, request.accept, watch, timeout=self._settings.stream_timeout)
+            await receive(context, request.accept, deadline, timeout=self._settings.stream_timeout)
             tensors = request.finish()
             inference = Inference(self._store.get(request.model_id), tensors)
-            watch.allow(self._settings.inference_timeout, "The inference took too long")
+            deadline.allow(self._settings.inference_timeout, "The inference took too long")
             try:
                 return await self._runners.run(lambda: self._predict(inference, tensors, request))
             except asyncio.CancelledError:
@@ -190,5 +194,5 @@ class ExchangeService:
         model_id = parse(exchange_pb.DeleteModelRequest, request).model_id
         if not model_id:
             raise invalid_argument("Model id is empty")
-        await self._keeper.run(lambda: self._store.delete(model_id))
+        await self._store_thread.run(lambda: self._store.delete(model_id))
         return exchange_pb.DeleteModelReply().SerializeToString()

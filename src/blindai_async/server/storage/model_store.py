@@ -1,6 +1,6 @@
 """The models the server has: loaded ones in memory, saved ones also on disk.
 
-Every change is made by one thread (the keeper), so that two uploads of the same id, or an upload
+Every change is made by one thread, so that two uploads of the same id, or an upload
 and a deletion, happen one after the other. Looking a model up is a dictionary's `get` and may be
 done anywhere.
 """

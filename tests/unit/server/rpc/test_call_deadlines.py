@@ -6,22 +6,22 @@ import asyncio
 
 import pytest
 
-from blindai_async.server.rpc.call_deadlines import Watchdog
+from blindai_async.server.rpc.call_deadlines import CallDeadlines
 from blindai_async.server.status_errors import RefusalError
 
 
 @pytest.fixture
-async def dog():
-    dog = Watchdog(0.08)
-    yield dog
-    dog.close()
+async def deadlines():
+    deadlines = CallDeadlines(0.08)
+    yield deadlines
+    deadlines.close()
 
 
-async def test_a_call_beyond_its_deadline_is_refused_with_its_reason(dog):
+async def test_a_call_beyond_its_deadline_is_refused_with_its_reason(deadlines):
     async def call():
-        with dog.watch() as watch:
-            watch.allow(10, "first")
-            watch.allow(0.05, "too slow")
+        with deadlines.bounded() as deadline:
+            deadline.allow(10, "first")
+            deadline.allow(0.05, "too slow")
             await asyncio.sleep(5)
 
     with pytest.raises(RefusalError) as caught:
@@ -43,18 +43,18 @@ class Clock:
         return self.now
 
 
-async def test_a_call_that_goes_on_is_left_alone(dog):
-    dog._loop = clock = Clock(asyncio.get_running_loop())
+async def test_a_call_that_goes_on_is_left_alone(deadlines):
+    deadlines._loop = clock = Clock(asyncio.get_running_loop())
 
     def pass_seconds(seconds):
         clock.now += seconds
-        dog._timer.cancel()
-        dog._look()
+        deadlines._timer.cancel()
+        deadlines._end_overdue()
 
     async def call():
-        with dog.watch() as watch:
+        with deadlines.bounded() as deadline:
             for _ in range(6):
-                watch.allow(1, "too slow")
+                deadline.allow(1, "too slow")
                 pass_seconds(0.9)
                 await asyncio.sleep(0)  # where a cancellation would arrive
             went_on.append(True)
@@ -67,10 +67,10 @@ async def test_a_call_that_goes_on_is_left_alone(dog):
     assert went_on
 
 
-async def test_one_call_expires_and_its_neighbours_do_not(dog):
+async def test_one_call_expires_and_its_neighbours_do_not(deadlines):
     async def call(seconds):
-        with dog.watch() as watch:
-            watch.allow(seconds, "too slow")
+        with deadlines.bounded() as deadline:
+            deadline.allow(seconds, "too slow")
             await asyncio.sleep(0.2)
         return seconds
 
@@ -79,10 +79,10 @@ async def test_one_call_expires_and_its_neighbours_do_not(dog):
     assert results[1] == 5
 
 
-async def test_a_cancelled_call_is_cancelled_and_not_refused(dog):
+async def test_a_cancelled_call_is_cancelled_and_not_refused(deadlines):
     async def call():
-        with dog.watch() as watch:
-            watch.allow(5, "too slow")
+        with deadlines.bounded() as deadline:
+            deadline.allow(5, "too slow")
             await asyncio.sleep(5)
 
     task = asyncio.ensure_future(call())
@@ -92,11 +92,11 @@ async def test_a_cancelled_call_is_cancelled_and_not_refused(dog):
         await task
 
 
-async def test_a_call_cancelled_by_others_too_is_cancelled(dog):
+async def test_a_call_cancelled_by_others_too_is_cancelled(deadlines):
     async def call():
-        with dog.watch() as watch:
-            watch.allow(0.01, "too slow")
-            watch.expire()
+        with deadlines.bounded() as deadline:
+            deadline.allow(0.01, "too slow")
+            deadline.expire()
             asyncio.current_task().cancel()
             await asyncio.sleep(5)
 
@@ -104,8 +104,8 @@ async def test_a_call_cancelled_by_others_too_is_cancelled(dog):
         await asyncio.ensure_future(call())
 
 
-async def test_no_timer_runs_where_no_call_does(dog):
-    with dog.watch() as watch:
-        watch.allow(5, "too slow")
+async def test_no_timer_runs_where_no_call_does(deadlines):
+    with deadlines.bounded() as deadline:
+        deadline.allow(5, "too slow")
     await asyncio.sleep(0.05)
-    assert dog._timer is None
+    assert deadlines._timer is None
