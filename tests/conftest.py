@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
+from fuse_files import FuseFiles, FuseMount, can_mount
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from pathlib import Path
 
     from blindai_async.server import BlindAIServer
 
@@ -183,3 +185,19 @@ async def start_server() -> AsyncIterator[Callable[..., Awaitable[BlindAIServer]
 async def server(start_server: Callable[..., Awaitable[BlindAIServer]]) -> BlindAIServer:
     """A running server in simulation mode, on free ports."""
     return await start_server()
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[FuseFiles], Path]]:
+    """Serves files through the kernel; returns where they are."""
+    with ExitStack() as mounts:
+
+        def serve(files: FuseFiles) -> Path:
+            path = tmp_path / f"mount{len(list(tmp_path.iterdir()))}"
+            path.mkdir()
+            if not can_mount(path):
+                pytest.skip("this user may not mount file systems through /dev/fuse")
+            mounts.enter_context(FuseMount(path, files))
+            return path
+
+        yield serve

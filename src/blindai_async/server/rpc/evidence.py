@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import grpc
@@ -9,6 +10,7 @@ import grpc
 from blindai_async._pb import untrusted_pb2 as pb
 from blindai_async.server.rpc.requests import parse
 from blindai_async.server.status_errors import RefusalError, invalid_argument
+from blindai_async.server.tee.errors import TeeError
 from blindai_async.server.tee.platform import NONCE_SIZE, report_data_for
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from blindai_async.server.tee.platform import QuotingPlatform
 
 __all__ = ["EvidenceSource"]
+
+_logger = logging.getLogger("blindai_async.server")
 
 
 class EvidenceSource:
@@ -49,7 +53,8 @@ class EvidenceSource:
 
         Raises:
             RefusalError: there is no hardware to ask (FAILED_PRECONDITION), the nonce is none
-                (INVALID_ARGUMENT), or too many wait already (UNAVAILABLE: clients try again).
+                (INVALID_ARGUMENT), or too many wait already, or the hardware gives no quote now
+                (UNAVAILABLE: clients try again).
         """
         hardware = self._hardware
         if hardware is None:
@@ -75,8 +80,16 @@ class EvidenceSource:
     def _make(self, hardware: QuotingPlatform, nonce: bytes) -> bytes:
         """Ask the hardware. Runs in the quoter's thread."""
         collateral = hardware.collateral()
+        try:
+            quote = hardware.quote(report_data_for(self._held_data, nonce))
+        except TeeError as error:
+            # What is wrong with this machine is for its owner.
+            _logger.error("no quote: %s", error)  # noqa: TRY400 - the message says it all
+            raise RefusalError(
+                grpc.StatusCode.UNAVAILABLE, "The hardware gives no quote at present"
+            ) from error
         return pb.GetSgxQuoteWithCollateralReply(
-            quote=hardware.quote(report_data_for(self._held_data, nonce)),
+            quote=quote,
             collateral=None if collateral is None else _message(collateral),
             enclave_held_data=self._held_data,
         ).SerializeToString()

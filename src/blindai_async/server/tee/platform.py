@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NONCE_SIZE", "QuotingPlatform", "report_data_for"]
+__all__ = [
+    "NONCE_SIZE",
+    "REPORT_DATA_SIZE",
+    "MachinePlatform",
+    "QuotingPlatform",
+    "report_data_for",
+    "require_report_data",
+]
 
 NONCE_SIZE = 32
+REPORT_DATA_SIZE = 64
 
 
 @runtime_checkable
@@ -37,6 +45,19 @@ class QuotingPlatform(Protocol):
         ...
 
 
+@runtime_checkable
+class MachinePlatform(QuotingPlatform, Protocol):
+    """The hardware under this very process, as opposed to an emulated platform."""
+
+    def check(self) -> None:
+        """Find out whether quotes can be asked for, without asking for one.
+
+        Raises:
+            TeeError: they cannot.
+        """
+        ...
+
+
 def report_data_for(enclave_held_data: bytes, nonce: bytes = b"") -> bytes:
     """Commit a quote to a piece of data and, where a client sent one, to its nonce.
 
@@ -50,3 +71,16 @@ def report_data_for(enclave_held_data: bytes, nonce: bytes = b"") -> bytes:
     """
     freshness = hashlib.sha256(nonce).digest() if nonce else bytes(32)
     return hashlib.sha256(enclave_held_data).digest() + freshness
+
+
+def require_report_data(report_data: bytes) -> None:
+    """Refuse report data that no hardware takes.
+
+    Raises:
+        ValueError: these are not 64 bytes.
+    """
+    if len(report_data) != REPORT_DATA_SIZE:
+        raise ValueError(
+            f"report_data must be {REPORT_DATA_SIZE} bytes, not {len(report_data)}; "
+            "report_data_for() makes them of what the enclave holds"
+        )

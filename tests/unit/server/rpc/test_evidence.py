@@ -12,6 +12,7 @@ from blindai_async._pb import untrusted_pb2 as pb
 from blindai_async.server.inference.worker_pool import WorkerPool
 from blindai_async.server.rpc.evidence import EvidenceSource
 from blindai_async.server.status_errors import RefusalError
+from blindai_async.server.tee.errors import TeeError
 from blindai_async.server.tee.platform import report_data_for
 
 
@@ -96,3 +97,17 @@ async def test_a_nonce_of_a_wrong_size_never_reaches_the_hardware(source, hardwa
     with pytest.raises(RefusalError, match="must be 32 bytes, not 5"):
         await source.reply(bad)
     assert hardware.asked == []
+
+
+async def test_hardware_that_gives_no_quote_is_unavailable_and_its_owner_told(
+    source, hardware, caplog
+):
+    def refuse(_report_data):
+        raise TeeError("the directory /secret is not there", reason="missing")
+
+    hardware.quote = refuse
+    with pytest.raises(RefusalError) as caught:
+        await source.reply(request(1))
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert "/secret" not in caught.value.details
+    assert "/secret" in caplog.text
