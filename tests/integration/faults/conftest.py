@@ -91,7 +91,7 @@ class Leftovers:
         self._tasks = asyncio.all_tasks()
         self._sockets = _sockets()
 
-    async def none(self, *, within: float = 5.0) -> None:
+    async def none(self, *, within: float = 30.0) -> None:
         """Assert that there are none, or none soon: gRPC closes sockets in threads of its own."""
         deadline = asyncio.get_running_loop().time() + within
         while True:

@@ -24,7 +24,7 @@ async def answers(connection, array=SECRET_INPUT, **options):
 
 def in_flight(machine):
     """The calls that the server has begun and not ended."""
-    return machine.server._run._gate._in_flight
+    return machine.server._run._admission._calls.count
 
 
 DELAYS = [0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.04, 0.08]
