@@ -69,7 +69,9 @@ def test_has_the_reference_s_parameters_with_their_defaults(name: str) -> None:
         thing = getattr(thing, part)
     scope: dict[str, Any] = {}
     exec(f"def expected({SIGNATURES[name]}): pass", scope)
-    own = inspect.signature(thing).parameters
+    own = dict(inspect.signature(thing.__init__ if isinstance(thing, type) else thing).parameters)
+    if isinstance(thing, type):
+        own.pop("self")
     for theirs in inspect.signature(scope["expected"]).parameters.values():
         assert theirs.name in own
         if theirs.default is not theirs.empty:
