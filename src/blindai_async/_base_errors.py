@@ -136,6 +136,18 @@ class BatchingWarning(UserWarning):
     """The rows of a model depend on each other, so that its calls are no longer joined."""
 
 
+def deadline_exceeded(what: str, seconds: float, *reasons: str) -> DeadlineExceededError:
+    """The error for an operation that was not done in time.
+
+    Args:
+        what: the operation.
+        seconds: how long it had.
+        reasons: what it waited for, as far as that is known; "" is left out.
+    """
+    text = "; ".join((f"{what}: not done within {seconds:g} s", *filter(None, reasons)))
+    return DeadlineExceededError(text, code="DEADLINE_EXCEEDED")
+
+
 def own_instance(error: BaseException) -> BaseException:
     """Copy an error for one of several callers that it concerns.
 

@@ -74,6 +74,11 @@ class Batcher:
         self._named: dict[str, frozenset[int]] = {}  # of a model, its shared inputs' positions
         self._unjoinable: set[str] = set()  # models that were called without a common batch axis
 
+    @property
+    def obstacle(self) -> str:
+        """What keeps calls waiting before they are sent, for an error to name: "" is nothing."""
+        return self._capacity.obstacle
+
     async def predict(
         self, model_id: str, inputs: Sequence[InputTensor], timeout: float
     ) -> PredictResponse:
@@ -85,7 +90,7 @@ class Batcher:
             timeout: seconds.
 
         Raises:
-            DeadlineExceededError: no answer, or no room in the queue, within `timeout`.
+            DeadlineExceededError: no answer, or no place in the queue, within `timeout`.
             ConnectionClosedError: the connection was closed meanwhile.
             BlindAIError: what sending raised.
         """

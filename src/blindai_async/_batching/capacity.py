@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from blindai_async.errors import DeadlineExceededError
+from blindai_async._base_errors import deadline_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,13 @@ class QueueCapacity:
         """Whether nobody waits in the queue or outside."""
         return not self.taken and not self._outside
 
+    @property
+    def obstacle(self) -> str:
+        """What keeps callers waiting outside, for an error to name: "" where nothing does."""
+        return f"the queue is full (Batching.max_queue is {self._places})" if self.full else ""
+
     async def wait(self, timeout: float) -> None:
-        """Wait until there is room for one more call, behind those that wait already.
+        """Wait for a place for one more call, behind those that wait already.
 
         Raises:
             DeadlineExceededError: there is none within `timeout` seconds.
@@ -53,9 +58,7 @@ class QueueCapacity:
             async with asyncio.timeout(timeout):
                 await admission
         except TimeoutError:
-            raise DeadlineExceededError(
-                f"predict: no room in the queue within {timeout:g} s", code="DEADLINE_EXCEEDED"
-            ) from None
+            raise deadline_exceeded("predict", timeout, self.obstacle) from None
         finally:
             if admission in self._outside:
                 self._outside.remove(admission)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindai_async.errors import DeadlineExceededError
+from blindai_async._base_errors import deadline_exceeded
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from blindai_async._base_errors import DeadlineExceededError
     from blindai_async._batching.compatibility import BatchKey
     from blindai_async._batching.independence import RowIndependence
     from blindai_async.attestation import SgxEvidence
@@ -52,10 +53,7 @@ class PendingRequest:
 
     def expired(self) -> DeadlineExceededError:
         """The error to end the wait with when its deadline has passed."""
-        seconds = self.deadline - self.queued_at
-        return DeadlineExceededError(
-            f"predict: no answer within {seconds:g} s", code="DEADLINE_EXCEEDED"
-        )
+        return deadline_exceeded("predict", self.deadline - self.queued_at)
 
     def fail(self, error: BaseException) -> None:
         """End the wait with an error, unless it has ended."""

@@ -127,7 +127,7 @@ class Predictions:
         except DeadlineExceededError as error:
             if deadline.left() > 0:
                 raise
-            deadline.outage = str(self._manager.link.outage or "")
+            deadline.outage = str(self._manager.link.outage or batcher.obstacle)
             raise deadline.exceeded() from error
 
     async def _send_batch(

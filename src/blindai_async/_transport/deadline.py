@@ -7,7 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from blindai_async._base_errors import DeadlineExceededError
+from blindai_async._base_errors import DeadlineExceededError, deadline_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,9 +78,5 @@ class Deadline:
 
     def exceeded(self) -> DeadlineExceededError:
         """The error to raise when time is up."""
-        outage = f"; {self.outage}" if self.outage else ""
-        before = f"; an attempt before failed: {self.obstacle}" if self.obstacle else ""
-        return DeadlineExceededError(
-            f"{self.what}: not done within {self.seconds:g} s{outage}{before}",
-            code="DEADLINE_EXCEEDED",
-        )
+        before = f"an attempt before failed: {self.obstacle}" if self.obstacle else ""
+        return deadline_exceeded(self.what, self.seconds, self.outage, before)
