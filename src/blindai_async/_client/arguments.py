@@ -5,7 +5,7 @@ from __future__ import annotations
 from blindai_async.options import Batching, RetryPolicy, Timeouts
 
 # gRPC keeps the size in an int of 32 bits.
-_MAX_REPLY_BYTES = 2**31 - 1
+_MAX_MESSAGE_BYTES = 2**31 - 1
 
 
 def check_options(
@@ -31,16 +31,16 @@ def check_options(
             raise TypeError(f"{name} is {value!r}; it takes a {model.__name__}: {name}={example}")
     if reattest not in {"auto", "never"}:
         raise ValueError(f'reattest is {reattest!r}; it takes "auto" or "never"')
-    _check_bytes("max_reply_bytes", max_reply_bytes, _MAX_REPLY_BYTES)
+    _check_bytes("max_reply_bytes", max_reply_bytes)
     if chunk_size is not None:
-        _check_bytes("chunk_size", chunk_size, _MAX_REPLY_BYTES)
+        _check_bytes("chunk_size", chunk_size)
 
 
-def _check_bytes(name: str, value: object, most: int) -> None:
+def _check_bytes(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is {value!r}; it takes a number of bytes")
-    if not 1 <= value <= most:
-        raise ValueError(f"{name} is {value}; it takes 1 to {most} bytes")
+    if not 1 <= value <= _MAX_MESSAGE_BYTES:
+        raise ValueError(f"{name} is {value}; it takes 1 to {_MAX_MESSAGE_BYTES} bytes")
 
 
 def check_timeout(timeout: object, name: str = "timeout") -> float:

@@ -226,7 +226,7 @@ class AsyncConnection(InferenceClient):
         if model_id:  # an empty one asks for a random one, as None does
             arguments.check_model_id(model_id)
         spec = model_spec(input_specs, output_specs, shape, dtype, dtype_out)
-        response = await self._runtime.upload_model(
+        response = await self._runtime.uploads.upload(
             model,
             spec,
             model_id=model_id,

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from blindai_async._client.closing import Closing
 from blindai_async._client.model_names import ModelNames
-from blindai_async._client.onnx_file import check_onnx_file
 from blindai_async._client.predictions import Predictions
 from blindai_async._client.retrying import RetryingCaller
 from blindai_async._client.session import EnclaveSession
 from blindai_async._client.session_manager import SessionManager
-from blindai_async._client.uploads import upload
+from blindai_async._client.uploads import Uploads
 from blindai_async._telemetry.recorder import Recorder
-from blindai_async._transport.threads import Purpose, run_in_thread
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
     from blindai_async._client.config import ConnectionConfig
     from blindai_async._client.handshake import Enclave
     from blindai_async._transport.attested_port import AttestedPort
     from blindai_async._transport.deadline import Deadline
     from blindai_async.options import Batching
-    from blindai_async.proofs.responses import DeleteModelResponse, UploadModelResponse
-    from blindai_async.specs import ClientInfo, ModelSpec
+    from blindai_async.proofs.responses import DeleteModelResponse
+    from blindai_async.specs import ClientInfo
 
 
 class ConnectionRuntime:
@@ -53,6 +47,7 @@ class ConnectionRuntime:
         self.predictions = Predictions(
             self.manager, self.caller, self.names, self.recorder, config.patience
         )
+        self.uploads = Uploads(self.caller, self.names, self.predictions)
         self.closing = Closing(self._drain, self._end)
         self._client_info = client_info
         self._chunk_size = chunk_size
@@ -79,39 +74,6 @@ class ConnectionRuntime:
             self.caller.calls.end_all()
         finally:
             await self.manager.close()
-
-    async def upload_model(
-        self,
-        model: str | os.PathLike[str] | bytes,
-        spec: ModelSpec,
-        *,
-        model_id: str | None,
-        sign: bool,
-        save_model: bool,
-        on_progress: Callable[[int, int], object] | None,
-        deadline: Deadline,
-        patience: float,
-    ) -> UploadModelResponse:
-        """See `InferenceClient.upload_model`."""
-        async with deadline.timeout():
-            file_names = await run_in_thread(Purpose.FILES, check_onnx_file, model)
-        batcher = self.predictions.batcher
-        with batcher.replacing(model_id) if batcher and model_id else nullcontext():
-            response = await upload(
-                self.caller,
-                model,
-                spec,
-                model_id=model_id,
-                sign=sign,
-                save_model=save_model,
-                on_progress=on_progress,
-                deadline=deadline,
-                patience=patience,
-            )
-        self.names.learn(response, spec, file_names)
-        if batcher is not None:
-            batcher.name_inputs(response.model_id, [entry.name for entry in spec.inputs])
-        return response
 
     async def delete_model(
         self, model_id: str, deadline: Deadline, patience: float
