@@ -67,8 +67,9 @@ REFUSALS = (AttestationError, HardwareModeUnsupportedError, VersionError)
 # What a try to connect may meet: the network, and files that cannot be read now.
 FAILURES = (BlindAIError, OSError, ValueError)
 
-# How the reason begins where another certificate answers than the one that was proven.
-CERTIFICATE_CHANGED = "certificate changed"
+# What the reason says where the attested port shows another certificate than the one that was
+# proven. The host's certificate, of the untrusted port, may change for other reasons.
+CERTIFICATE_CHANGED = "certificate changed: it is not the enclave whose certificate was given"
 
 # Verification steps that look at collateral: a newer one may pass where one from a cache did not.
 _COLLATERAL_STEPS = frozenset({2, 3, 4, 5, 6, 8, 10})
@@ -289,7 +290,7 @@ async def _why_unreachable(plan: HandshakePlan, enclave: Enclave) -> str:
         address.attested_port,
         address.server_name,
         pem_from_der(enclave.certificate),
-        f"{CERTIFICATE_CHANGED}: it is not the enclave whose certificate was given",
+        CERTIFICATE_CHANGED,
     )
     return f"the attested port: {why}" if why else ""
 
